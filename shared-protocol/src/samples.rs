@@ -1,0 +1,241 @@
+//! The columnar body of a block of samples.
+//!
+//! Samples are grouped by column; columns that were read at the same instants share one vector of times. Times
+//! are written as differences of differences, raw integers as differences, all as zigzag varints; whoever seals
+//! the block compresses the whole. Layout (every number a varint):
+//!
+//! ```text
+//! times:   n, then n × ( count, unit (1 or 1000 µs), first, difference, (count − 2) × difference of differences )
+//! series:  n, then n × ( column, index of its times ), then n × ( count × difference of raws )
+//! ```
+
+use std::collections::HashMap;
+
+use crate::varint::{put, put_signed, take, take_count, take_signed};
+
+/// The samples of one column, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Series {
+    /// Number of the column within the epoch.
+    pub column: u32,
+    /// Index into [`SampleBody::times`].
+    pub times: u32,
+    /// Raw integers, one for each time.
+    pub raws: Vec<i64>,
+}
+
+/// Samples of any number of columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SampleBody {
+    /// Vectors of instants in microseconds of the gateway's monotonic clock.
+    pub times: Vec<Vec<i64>>,
+    /// The columns, ascending by number, each at most once.
+    pub series: Vec<Series>,
+}
+
+/// A body that is not one: cut off, or contradicting itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the samples are damaged: {0}")]
+pub struct Damaged(&'static str);
+
+impl SampleBody {
+    /// Groups samples `(column, time in µs, raw)`; each column keeps the order in which its samples came.
+    pub fn from_samples(samples: impl IntoIterator<Item = (u32, i64, i64)>) -> Self {
+        let mut by_column: HashMap<u32, (Vec<i64>, Vec<i64>)> = HashMap::new();
+        for (column, time, raw) in samples {
+            let (times, raws) = by_column.entry(column).or_default();
+            times.push(time);
+            raws.push(raw);
+        }
+        let mut columns: Vec<_> = by_column.into_iter().collect();
+        columns.sort_unstable_by_key(|(column, _)| *column);
+        let mut body = Self::default();
+        let mut known: HashMap<Vec<i64>, u32> = HashMap::new();
+        for (column, (times, raws)) in columns {
+            let next = known.len() as u32;
+            let index = *known.entry(times).or_insert(next);
+            body.series.push(Series {
+                column,
+                times: index,
+                raws,
+            });
+        }
+        body.times = vec![Vec::new(); known.len()];
+        for (times, index) in known {
+            body.times[index as usize] = times;
+        }
+        body
+    }
+
+    /// How many samples there are.
+    pub fn len(&self) -> usize {
+        self.series.iter().map(|series| series.raws.len()).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    /// All samples as `(column, time in µs, raw)`, column by column.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, i64, i64)> + '_ {
+        self.series.iter().flat_map(|series| {
+            let times = &self.times[series.times as usize];
+            times
+                .iter()
+                .zip(&series.raws)
+                .map(move |(&time, &raw)| (series.column, time, raw))
+        })
+    }
+
+    /// The bytes, uncompressed.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.len() * 2 + 64);
+        put(&mut out, self.times.len() as u64);
+        for times in &self.times {
+            encode_times(&mut out, times);
+        }
+        put(&mut out, self.series.len() as u64);
+        for series in &self.series {
+            put(&mut out, u64::from(series.column));
+            put(&mut out, u64::from(series.times));
+        }
+        for series in &self.series {
+            let mut before = 0i64;
+            for &raw in &series.raws {
+                put_signed(&mut out, raw.wrapping_sub(before));
+                before = raw;
+            }
+        }
+        out
+    }
+
+    /// Reads what [`SampleBody::encode`] wrote. Memory is at most 8 bytes for each byte of input, plus the
+    /// vectors' own headers: every number takes at least one byte.
+    pub fn decode(mut input: &[u8]) -> Result<Self, Damaged> {
+        let input = &mut input;
+        let cut = Damaged("they end too early");
+        let count = take_count(input).ok_or(cut)?;
+        let mut times = Vec::new();
+        for _ in 0..count {
+            times.push(decode_times(input)?);
+        }
+        let count = take_count(input).ok_or(cut)?;
+        let mut series: Vec<Series> = Vec::new();
+        for _ in 0..count {
+            let column = take(input).and_then(|n| u32::try_from(n).ok()).ok_or(cut)?;
+            let index = take(input).and_then(|n| u32::try_from(n).ok()).ok_or(cut)?;
+            if index as usize >= times.len() {
+                return Err(Damaged("a column points at times that are not there"));
+            }
+            if series.last().is_some_and(|last| last.column >= column) {
+                return Err(Damaged("columns are not in order"));
+            }
+            series.push(Series {
+                column,
+                times: index,
+                raws: Vec::new(),
+            });
+        }
+        for series in &mut series {
+            let count = times[series.times as usize].len();
+            if count > input.len() {
+                return Err(cut);
+            }
+            series.raws.reserve_exact(count);
+            let mut raw = 0i64;
+            for _ in 0..count {
+                raw = raw.wrapping_add(take_signed(input).ok_or(cut)?);
+                series.raws.push(raw);
+            }
+        }
+        if !input.is_empty() {
+            return Err(Damaged("something follows them"));
+        }
+        Ok(Self { times, series })
+    }
+}
+
+fn encode_times(out: &mut Vec<u8>, times: &[i64]) {
+    put(out, times.len() as u64);
+    let unit: i64 = if times.iter().all(|time| time % 1000 == 0) {
+        1000
+    } else {
+        1
+    };
+    put(out, unit.cast_unsigned());
+    let (mut before, mut step) = (0i64, 0i64);
+    for (index, &time) in times.iter().enumerate() {
+        let time = time / unit;
+        let difference = time.wrapping_sub(before);
+        put_signed(out, difference.wrapping_sub(step));
+        before = time;
+        // The first value is no step: the second difference is written whole.
+        step = if index == 0 { 0 } else { difference };
+    }
+}
+
+fn decode_times(input: &mut &[u8]) -> Result<Vec<i64>, Damaged> {
+    let cut = Damaged("times end too early");
+    let count = take_count(input).ok_or(cut)?;
+    let unit = match take(input) {
+        Some(1) => 1i64,
+        Some(1000) => 1000,
+        _ => return Err(Damaged("times have an unknown unit")),
+    };
+    if count > input.len() {
+        return Err(cut);
+    }
+    let mut times = Vec::with_capacity(count);
+    let (mut time, mut step) = (0i64, 0i64);
+    for index in 0..count {
+        let difference = take_signed(input).ok_or(cut)?.wrapping_add(step);
+        time = time.wrapping_add(difference);
+        step = if index == 0 { 0 } else { difference };
+        times.push(
+            time.checked_mul(unit)
+                .ok_or(Damaged("a time is too large"))?,
+        );
+    }
+    Ok(times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn columns_read_together_share_their_times() {
+        let body =
+            SampleBody::from_samples((0..60).flat_map(|s| {
+                (0..20u32).map(move |c| (c, i64::from(s) * 1_000_000, i64::from(s)))
+            }));
+        assert_eq!(
+            (body.times.len(), body.series.len(), body.len()),
+            (1, 20, 1200)
+        );
+        // 60 one-byte differences for each column, and about two bytes a row for the times.
+        assert!(body.encode().len() < 20 * 60 + 200);
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(samples in proptest::collection::vec((0u32..6, any::<i32>(), any::<i64>()), 0..200)) {
+            let samples: Vec<_> = samples.into_iter().map(|(c, t, r)| (c, i64::from(t) * 1000, r)).collect();
+            let body = SampleBody::from_samples(samples.clone());
+            let back = SampleBody::decode(&body.encode()).unwrap();
+            prop_assert_eq!(&back, &body);
+            let mut expected = samples;
+            expected.sort_by_key(|(column, _, _)| *column);
+            prop_assert_eq!(back.iter().collect::<Vec<_>>(), expected);
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(body) = SampleBody::decode(&bytes) {
+                prop_assert!(body.len() <= bytes.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Blocks from the outside: golden bytes of every version, damage, lies, random bytes.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use proptest::prelude::*;
+use shared_protocol::{
+    Ack, Answer, Block, BlockHeader, BlockNumber, Body, Column, Command, CommandBody, Decimal,
+    Digest, Encoding, Epoch, Hello, OpenError, Record, SampleBody, SignalDef, SignalId, SignalRef,
+    SigningKey, Source, Stream, StreamState, Verdict,
+    block::{DropReason, MAX_CONTENT, SealedBlock},
+};
+
+fn key() -> SigningKey {
+    SigningKey::from_seed([42; 32])
+}
+
+fn header(stream: Stream, samples: u32) -> BlockHeader {
+    BlockHeader {
+        gateway: "depot-1".parse().unwrap(),
+        number: BlockNumber {
+            epoch: Epoch {
+                counter: 3,
+                nonce: 0x0123_4567_89ab_cdef,
+            },
+            stream,
+            seq: 1000,
+        },
+        boot: 77,
+        wall_offset_us: Some(1_760_000_000_000_000),
+        samples,
+        thinned: 0,
+        columns: 2,
+    }
+}
+
+fn columns() -> Vec<Column> {
+    let scaled = |scale: &str, offset: &str| Encoding::Scaled {
+        scale: scale.parse().unwrap(),
+        offset: offset.parse().unwrap(),
+    };
+    vec![
+        Column {
+            asset: "car-01".parse().unwrap(),
+            source: Source::Can,
+            def: SignalDef {
+                signal: SignalRef::Catalogue(SignalId(1)),
+                encoding: scaled("0.5", "0"),
+            },
+        },
+        Column {
+            asset: "car-01".parse().unwrap(),
+            source: Source::Obd,
+            def: SignalDef {
+                signal: SignalRef::Named {
+                    name: "M.S".into(),
+                    unit: "%".into(),
+                },
+                encoding: scaled("0.390625", "-40"),
+            },
+        },
+    ]
+}
+
+fn bodies() -> Vec<(&'static str, Stream, Body)> {
+    let samples = (0..60i64).flat_map(|t| {
+        [
+            (0, t * 1_000_000, 180 - t / 7),
+            (1, t * 1_000_000 + 250, t % 3),
+        ]
+    });
+    let record = Record {
+        time_us: 5,
+        asset: None,
+        kind: "command.answer".into(),
+        payload: "{}".into(),
+    };
+    vec![
+        (
+            "columns",
+            Stream::Columns,
+            Body::Columns {
+                first: 0,
+                columns: columns(),
+            },
+        ),
+        (
+            "samples",
+            Stream::Live,
+            Body::Samples(SampleBody::from_samples(samples)),
+        ),
+        ("records", Stream::Critical, Body::Records(vec![record])),
+        ("gap", Stream::Bulk, Body::Gap(DropReason::Quota)),
+    ]
+}
+
+fn messages() -> Vec<(&'static str, Vec<u8>)> {
+    let gateway: shared_protocol::GatewayId = "depot-1".parse().unwrap();
+    let epoch = Epoch {
+        counter: 3,
+        nonce: 9,
+    };
+    let blocks = vec![
+        (5, Digest([1; 16]), Verdict::Stored),
+        (
+            6,
+            Digest([2; 16]),
+            Verdict::Quarantined("unreadable".into()),
+        ),
+        (7, Digest([3; 16]), Verdict::Refused("revoked".into())),
+        (8, Digest([4; 16]), Verdict::ColumnsNeeded(12)),
+    ];
+    let ack = Ack {
+        gateway: gateway.clone(),
+        time_us: 1_760_000_000_000_000,
+        answers: vec![Answer {
+            epoch,
+            stream: Stream::Live,
+            done: vec![(0, 6)],
+            blocks,
+        }],
+    };
+    let hello = Hello {
+        gateway: gateway.clone(),
+        version: "0.1.0".into(),
+        streams: vec![StreamState {
+            epoch,
+            stream: Stream::Bulk,
+            first: 4,
+            next: 9,
+        }],
+    };
+    let command = Command {
+        gateway,
+        id: [9; 16],
+        issued_us: 1,
+        expires_us: 2,
+        body: CommandBody::SendColumns(epoch),
+    };
+    vec![
+        ("ack", ack.seal(&key()).unwrap()),
+        ("hello", hello.seal(&key()).unwrap()),
+        ("command", command.seal(&key()).unwrap()),
+    ]
+}
+
+/// What version 1 wrote must stay readable for ever, and must still be what is written while the version is 1.
+/// `PATIO_WRITE_GOLDEN=1` writes files that are missing; it never overwrites one.
+#[test]
+fn golden_bytes_of_version_1() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1");
+    let sealed = bodies().into_iter().map(|(name, stream, body)| {
+        let count = body.len().max(1) as u32;
+        (
+            name,
+            Block {
+                header: header(stream, count),
+                body,
+            }
+            .seal(&key())
+            .unwrap(),
+        )
+    });
+    for (name, bytes) in sealed.chain(messages()) {
+        let file = folder.join(format!("{name}.bin"));
+        if std::env::var_os("PATIO_WRITE_GOLDEN").is_some() && !file.exists() {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&file, &bytes).unwrap();
+        }
+        let golden = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        assert_eq!(hex::encode(&golden), hex::encode(&bytes), "{name}");
+    }
+    for (name, stream, body) in bodies() {
+        let golden = std::fs::read(folder.join(format!("{name}.bin"))).unwrap();
+        let sealed = SealedBlock::open(&golden).unwrap();
+        sealed.verify(&key().verifying_key()).unwrap();
+        assert_eq!(sealed.header, header(stream, body.len().max(1) as u32));
+        assert_eq!(sealed.content().unwrap(), body);
+    }
+}
+
+#[test]
+fn lies_are_refused() {
+    let (_, stream, body) = bodies().remove(1);
+    let sealed = |header: BlockHeader| {
+        Block {
+            header,
+            body: body.clone(),
+        }
+        .seal(&key())
+        .unwrap()
+    };
+    let content = |bytes: &[u8]| SealedBlock::open(bytes).and_then(|b| b.content().map(|_| ()));
+    let count = body.len() as u32;
+    assert_eq!(content(&sealed(header(stream, count))), Ok(()));
+    let wrong_count = content(&sealed(header(stream, count - 1))).unwrap_err();
+    assert!(
+        wrong_count
+            .to_string()
+            .contains("119 samples were announced, 120 are there"),
+        "{wrong_count}"
+    );
+    let unknown_column = content(&sealed(BlockHeader {
+        columns: 1,
+        ..header(stream, count)
+    }))
+    .unwrap_err();
+    assert!(
+        unknown_column.to_string().contains("a column is used"),
+        "{unknown_column}"
+    );
+    let other = SigningKey::from_seed([1; 32]).verifying_key();
+    let bytes = sealed(header(stream, count));
+    assert!(matches!(
+        SealedBlock::open(&bytes).unwrap().verify(&other),
+        Err(OpenError::Signature(_))
+    ));
+}
+
+/// A few bytes that would decompress to gigabytes cost no more than what they announce, which is bounded.
+#[test]
+fn a_compression_bomb_is_bounded() {
+    let bomb = zstd::bulk::compress(&vec![0u8; 64 * 1024 * 1024], 19).unwrap();
+    let header =
+        bincode::encode_to_vec(header(Stream::Live, 1), bincode::config::standard()).unwrap();
+    for announced in [10u64, MAX_CONTENT as u64] {
+        let mut body = vec![header.len() as u8];
+        body.extend(&header);
+        let mut rest = announced;
+        while rest >= 0x80 {
+            body.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        body.push(rest as u8);
+        body.extend(&bomb);
+        let bytes =
+            shared_protocol::envelope::seal(shared_protocol::envelope::Kind::Block, &body, &key())
+                .unwrap();
+        let error = SealedBlock::open(&bytes).unwrap().content().unwrap_err();
+        assert!(error.to_string().contains("is not the"), "{error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_samples_round_trip(samples in proptest::collection::vec((0u32..50, 0i64..1_000_000_000_000, any::<i64>()), 1..300)) {
+        let body = SampleBody::from_samples(samples);
+        let head = BlockHeader { columns: 50, ..header(Stream::Bulk, body.len() as u32) };
+        let block = Block { header: head, body: Body::Samples(body) };
+        let bytes = block.seal(&key()).unwrap();
+        let sealed = SealedBlock::open(&bytes).unwrap();
+        sealed.verify(&key().verifying_key()).unwrap();
+        prop_assert_eq!(Block { header: sealed.header.clone(), body: sealed.content().unwrap() }, block);
+    }
+
+    /// Damage behind a valid checksum (what a hostile gateway can send) is an error or another block, never a panic.
+    #[test]
+    fn any_damage_is_survived(index in any::<prop::sample::Index>(), byte in any::<u8>(), which in 0usize..4) {
+        let (_, stream, body) = bodies().remove(which);
+        let sealed = Block { header: header(stream, body.len().max(1) as u32), body }.seal(&key()).unwrap();
+        let mut inner = sealed[8..sealed.len() - 68].to_vec();
+        let at = index.index(inner.len());
+        inner[at] = byte;
+        let bytes = shared_protocol::envelope::seal(shared_protocol::envelope::Kind::Block, &inner, &key()).unwrap();
+        if let Ok(sealed) = SealedBlock::open(&bytes) {
+            let _ = sealed.content();
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        prop_assert!(SealedBlock::open(&bytes).is_err());
+        for kind in [shared_protocol::envelope::Kind::Block, shared_protocol::envelope::Kind::Hello] {
+            let sealed = shared_protocol::envelope::seal(kind, &bytes, &key()).unwrap();
+            if let Ok(block) = SealedBlock::open(&sealed) {
+                let _ = block.content();
+            }
+            let _ = Hello::open(&sealed, &key().verifying_key());
+        }
+    }
+}
+
+#[test]
+fn decimals_on_the_wire_are_normalised() {
+    let bytes = bincode::encode_to_vec((100i64, -2i8), bincode::config::standard()).unwrap();
+    let (decimal, _) =
+        bincode::decode_from_slice::<Decimal, _>(&bytes, bincode::config::standard()).unwrap();
+    assert_eq!(decimal, Decimal::ONE);
+    let bytes = bincode::encode_to_vec((1i64, 100i8), bincode::config::standard()).unwrap();
+    assert!(bincode::decode_from_slice::<Decimal, _>(&bytes, bincode::config::standard()).is_err());
+}
