@@ -1,0 +1,34 @@
+//! Depot files and device maps, sound and broken, and the command.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod breakers;
+mod broken;
+mod command;
+mod devices;
+mod shipped;
+
+use std::{fs, path::PathBuf};
+
+/// A folder with a device map of a charger and of a meter.
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        folder.write("charger.toml", include_str!("charger.toml"));
+        folder.write("meter.toml", include_str!("meter.toml"));
+        folder
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// What was said, without the name of the folder.
+    pub(crate) fn relative(&self, text: &str) -> String {
+        text.replace(&format!("{}/", self.0.path().display()), "")
+    }
+}

@@ -1,0 +1,269 @@
+//! Where things are reached: the broker and the CAN buses, each as one text of the configuration.
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use config_file::{HostPort, Kind, Syntax, options};
+use serde::Deserialize;
+
+/// The MQTT broker: `mqtt://host[:1883]`, or `mqtts://host[:8883]` over TLS.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Broker {
+    /// Where it listens.
+    pub address: HostPort,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+}
+
+impl Broker {
+    /// A text of this form, for the keys of a file.
+    pub const KIND: Kind = Kind::Syntax(Syntax {
+        form: "a broker such as \"mqtts://mqtt.example.com:8883\" or \"mqtt://10.20.0.2:1883\"",
+        check: |text| text.parse::<Self>().map(drop),
+    });
+}
+
+impl FromStr for Broker {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (address, tls, port) = if let Some(address) = text.strip_prefix("mqtts://") {
+            (address, true, 8883)
+        } else if let Some(address) = text.strip_prefix("mqtt://") {
+            (address, false, 1883)
+        } else {
+            return Err("it must begin with mqtt:// or mqtts://".to_owned());
+        };
+        Ok(Self {
+            address: HostPort::parse(address, Some(port))?,
+            tls,
+        })
+    }
+}
+
+impl TryFrom<String> for Broker {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}://{}",
+            if self.tls { "mqtts" } else { "mqtt" },
+            self.address
+        )
+    }
+}
+
+/// Where CAN frames come from.
+///
+/// | text | meaning |
+/// |---|---|
+/// | `socketcan:can0` | a network interface of the kernel |
+/// | `socketcand://host[:29536]/can0` | a bus that socketcand serves |
+/// | `replay:PATH[?bus=N][&speed=X]` | a recording; only its bus N, X times as fast as it was recorded (1 if absent) |
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Interface {
+    /// A network interface of the kernel.
+    SocketCan {
+        /// Its name.
+        name: String,
+    },
+    /// A bus that socketcand serves.
+    Socketcand {
+        /// Where socketcand listens.
+        address: HostPort,
+        /// Name of the bus there.
+        bus: String,
+    },
+    /// A recording.
+    Replay {
+        /// The file; a path in a configuration starts at its folder.
+        path: PathBuf,
+        /// Only the frames of this bus, if not all.
+        bus: Option<u8>,
+        /// How many times as fast as it was recorded.
+        speed: f64,
+    },
+}
+
+/// TCP port on which socketcand listens unless told otherwise (socketcand, README).
+const SOCKETCAND_PORT: u16 = 29536;
+/// Longest name of a network interface (Linux `IFNAMSIZ` less the terminator).
+const LONGEST_INTERFACE: usize = 15;
+/// Greatest speed of a replay.
+const FASTEST: f64 = 1e6;
+
+impl Interface {
+    /// A text of this form, for the keys of a file.
+    pub const KIND: Kind = Kind::Syntax(Syntax {
+        form: "a CAN bus such as \"socketcan:can0\", \"socketcand://host/can0\" or \"replay:drive.log?bus=0&speed=10\"",
+        check: |text| text.parse::<Self>().map(drop),
+    });
+
+    /// Whether two readers of it would take the same bus; a recording may be read by many.
+    pub const fn is_exclusive(&self) -> bool {
+        !matches!(self, Self::Replay { .. })
+    }
+}
+
+fn interface_name(name: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b':';
+    if name.is_empty() {
+        return Err("the name of the bus is missing".to_owned());
+    }
+    if name.len() > LONGEST_INTERFACE || name == "." || name == ".." || !name.bytes().all(allowed) {
+        return Err(format!(
+            "the name of a network interface has at most {LONGEST_INTERFACE} characters, without space, slash and colon"
+        ));
+    }
+    Ok(name.to_owned())
+}
+
+impl FromStr for Interface {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(name) = text.strip_prefix("socketcan:") {
+            Ok(Self::SocketCan {
+                name: interface_name(name)?,
+            })
+        } else if let Some(rest) = text.strip_prefix("socketcand://") {
+            let (address, bus) = rest
+                .split_once('/')
+                .ok_or("the name of the bus is missing, as in socketcand://host/can0")?;
+            Ok(Self::Socketcand {
+                address: HostPort::parse(address, Some(SOCKETCAND_PORT))?,
+                bus: interface_name(bus)?,
+            })
+        } else if let Some(rest) = text.strip_prefix("replay:") {
+            let (path, [bus, speed]) = options(rest, ["bus", "speed"])?;
+            if path.is_empty() || path.contains('\0') {
+                return Err("the path of the recording is missing".to_owned());
+            }
+            let bus = bus
+                .map(|bus| {
+                    bus.parse()
+                        .map_err(|_| "bus must be a number from 0 to 255")
+                })
+                .transpose()?;
+            let speed = match speed {
+                None => 1.0,
+                Some(speed) => speed
+                    .parse()
+                    .ok()
+                    .filter(|speed| *speed > 0.0 && *speed <= FASTEST)
+                    .ok_or("speed must be a number above 0, at most 1000000")?,
+            };
+            Ok(Self::Replay {
+                path: PathBuf::from(path),
+                bus,
+                speed,
+            })
+        } else {
+            Err("it must begin with socketcan:, socketcand:// or replay:".to_owned())
+        }
+    }
+}
+
+impl TryFrom<String> for Interface {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SocketCan { name } => write!(f, "socketcan:{name}"),
+            Self::Socketcand { address, bus } => write!(f, "socketcand://{address}/{bus}"),
+            Self::Replay { path, bus, speed } => {
+                write!(f, "replay:{}?", path.display())?;
+                if let Some(bus) = bus {
+                    write!(f, "bus={bus}&")?;
+                }
+                write!(f, "speed={speed}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brokers() {
+        for (text, full) in [
+            ("mqtt://10.20.0.2", "mqtt://10.20.0.2:1883"),
+            ("mqtts://mqtt.example.com", "mqtts://mqtt.example.com:8883"),
+            ("mqtts://[fe80::1]:1", "mqtts://[fe80::1]:1"),
+        ] {
+            let broker: Broker = text.parse().expect(text);
+            assert_eq!(broker.to_string(), full);
+            assert_eq!(full.parse(), Ok(broker));
+        }
+        for (text, says) in [
+            ("mqtt.example.com:1883", "it must begin with"),
+            ("https://mqtt.example.com", "it must begin with"),
+            ("mqtt://", "the host is missing"),
+            ("mqtt://host/topic", "the host may have"),
+            ("mqtt://user:secret@host:1883", "the port must be"),
+        ] {
+            let error = text.parse::<Broker>().expect_err(text);
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn interfaces() {
+        for (text, full) in [
+            ("socketcan:can0", "socketcan:can0"),
+            (
+                "socketcand://10.0.0.9/vcan1",
+                "socketcand://10.0.0.9:29536/vcan1",
+            ),
+            ("replay:drive.csv", "replay:drive.csv?speed=1"),
+            (
+                "replay:/var/log/drive.csv?speed=2.5&bus=1",
+                "replay:/var/log/drive.csv?bus=1&speed=2.5",
+            ),
+        ] {
+            let interface: Interface = text.parse().expect(text);
+            assert_eq!(interface.to_string(), full);
+            assert_eq!(full.parse(), Ok(interface));
+        }
+        for (text, says) in [
+            ("can0", "it must begin with"),
+            ("socketcan:", "the name of the bus is missing"),
+            (
+                "socketcan:a-name-that-is-far-too-long",
+                "at most 15 characters",
+            ),
+            ("socketcan:can 0", "without space"),
+            ("socketcand://host", "the name of the bus is missing"),
+            ("socketcand:///can0", "the host is missing"),
+            ("socketcand://host:0/can0", "the port must be"),
+            ("replay:", "the path of the recording is missing"),
+            ("replay:?bus=1", "the path of the recording is missing"),
+            ("replay:a.log?bus=256", "bus must be"),
+            ("replay:a.log?speed=0", "speed must be"),
+            ("replay:a.log?speed=nan", "speed must be"),
+            (
+                "replay:a.log?rate=1",
+                "`rate` is not an option; the options are bus, speed",
+            ),
+        ] {
+            let error = text.parse::<Interface>().expect_err(text);
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+}

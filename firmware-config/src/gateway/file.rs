@@ -1,0 +1,78 @@
+//! The gateway's configuration as its file writes it.
+
+use std::{path::PathBuf, time::Duration};
+
+use depot_config::ModbusAddress;
+use serde::Deserialize;
+use shared_protocol::{AssetKey, GatewayId};
+
+use super::{Broker, Interface};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) gateway: Gateway,
+    pub(super) cloud: Cloud,
+    pub(super) can: Vec<Can>,
+    pub(super) modbus: Vec<Modbus>,
+    pub(super) log: Log,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Gateway {
+    pub(super) id: GatewayId,
+    pub(super) key: PathBuf,
+    pub(super) data: PathBuf,
+    #[serde(deserialize_with = "config_file::bytes")]
+    pub(super) quota: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cloud {
+    pub(super) broker: Broker,
+    pub(super) public_key: String,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) certificate_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Can {
+    pub(super) asset: AssetKey,
+    pub(super) interface: Interface,
+    pub(super) profile: Option<String>,
+    pub(super) bus: Option<String>,
+    pub(super) dbc: Option<PathBuf>,
+    pub(super) diagnostics: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Modbus {
+    pub(super) name: AssetKey,
+    pub(super) address: ModbusAddress,
+    #[serde(deserialize_with = "config_file::duration")]
+    pub(super) timeout: Duration,
+    #[serde(deserialize_with = "config_file::duration")]
+    pub(super) pause: Duration,
+    pub(super) device: Vec<Device>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Device {
+    pub(super) asset: AssetKey,
+    pub(super) unit: u8,
+    pub(super) map: String,
+    #[serde(default, deserialize_with = "config_file::optional_duration")]
+    pub(super) interval: Option<Duration>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Log {
+    pub(super) level: String,
+}
