@@ -1,0 +1,214 @@
+//! The store-and-forward ledger: where a sample becomes durable and stays until the cloud has it.
+//!
+//! The life of a sample (the numbers are those of ARCHITECTURE.md):
+//!
+//! 1. A source reads it and gives it to [`Buffer::push`], which waits while the writer is behind.
+//! 2. The writer thread keeps it *open* in its stream: `critical`, `live` or `bulk`, by the catalogue.
+//! 3. At the stream's tick it is sealed into a block (or, for bulk, journalled first) and **committed**:
+//!    from here on it cannot be lost.
+//! 4. [`Buffer::to_send`] hands the block to the uplink as often as it asks.
+//! 5. (The broker's PUBACK changes nothing here.)
+//! 6. (The cloud stores it.)
+//! 7. [`Buffer::settle`] brings the cloud's signed word: the block is *acknowledged* and kept until its room is
+//!    needed.
+//!
+//! Per stream, in samples: `produced = open + buffered + acknowledged + dropped`.
+
+mod columns;
+mod sealer;
+mod settle;
+mod store;
+mod writer;
+
+use std::{path::PathBuf, sync::Arc};
+
+use shared_protocol::{Epoch, GatewayId, SigningKey, Stream, StreamState};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use columns::Columns;
+pub use settle::Settlement;
+pub use store::{StoreError, StoredBlock};
+use writer::Request;
+
+use crate::clock::Clock;
+
+/// One value of one column at one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Number of the column, from [`Columns::number`].
+    pub column: u32,
+    /// Instant in microseconds of [`Clock::now_us`].
+    pub time_us: i64,
+    /// The raw integer; the column's encoding says what it means.
+    pub raw: i64,
+}
+
+impl Sample {
+    fn tuple(&self) -> (u32, i64, i64) {
+        (self.column, self.time_us, self.raw)
+    }
+}
+
+/// The counters of a stream over all epochs in the database, in samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct StreamTotals {
+    /// The stream.
+    #[serde(serialize_with = "stream_name")]
+    pub stream: Stream,
+    /// Ever made durable.
+    pub produced: u64,
+    /// Journalled, not sealed yet.
+    pub open: u64,
+    /// Sealed, not acknowledged yet.
+    pub buffered: u64,
+    /// Acknowledged by the cloud.
+    pub acknowledged: u64,
+    /// Absent for good, each counted with its reason in a gap record.
+    pub dropped: u64,
+}
+
+fn stream_name<S: serde::Serializer>(stream: &Stream, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(stream.name())
+}
+
+impl StreamTotals {
+    /// Whether nothing is missing and nothing is counted twice.
+    pub fn conserved(&self) -> bool {
+        self.produced == self.open + self.buffered + self.acknowledged + self.dropped
+    }
+}
+
+/// What the buffer looks like after its latest commit.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Counters of each stream.
+    pub totals: Vec<StreamTotals>,
+    /// Samples taken from sources since the start that no commit has made durable yet.
+    pub pending: u64,
+    /// Grows with every commit that sealed a block.
+    pub sealed: u64,
+    /// Why commits fail at present, if they do.
+    pub failing: Option<String>,
+}
+
+/// Where and for whom the buffer is.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder that holds the database.
+    pub folder: PathBuf,
+    /// Most bytes of blocks to keep.
+    pub quota: u64,
+    /// Whose samples these are.
+    pub gateway: GatewayId,
+    /// The key that signs the blocks.
+    pub key: SigningKey,
+}
+
+/// The priority in which a stream's blocks are sent: 0 is first.
+pub(crate) const fn priority(stream: Stream) -> u8 {
+    match stream {
+        Stream::Columns => 0,
+        Stream::Transactions => 1,
+        Stream::Critical => 2,
+        Stream::Live => 3,
+        Stream::Bulk => 4,
+    }
+}
+
+/// A handle on the buffer; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    columns: Arc<Columns>,
+    samples: mpsc::Sender<Vec<Sample>>,
+    requests: mpsc::Sender<Request>,
+    state: watch::Receiver<State>,
+    epoch: Epoch,
+}
+
+/// The buffer's writer has ended: nothing can be stored any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the buffer has stopped")]
+pub struct Stopped;
+
+impl Buffer {
+    /// Opens the ledger and starts its writer thread, which ends when every handle is gone or [`Buffer::stop`] is called.
+    pub fn open(options: Options, clock: Arc<Clock>) -> Result<Self, StoreError> {
+        writer::start(options, clock)
+    }
+
+    /// Gives columns their numbers.
+    pub fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// The epoch of this run.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Takes samples; waits while the writer is behind. They are durable at the next tick of their stream.
+    pub async fn push(&self, samples: Vec<Sample>) -> Result<(), Stopped> {
+        if samples.is_empty() {
+            return Ok(());
+        }
+        self.samples.send(samples).await.map_err(|_| Stopped)
+    }
+
+    /// Up to `limit` unacknowledged blocks of a priority whose place is after `after`, oldest or newest first.
+    pub async fn to_send(
+        &self,
+        priority: u8,
+        after: i64,
+        newest: bool,
+        limit: u32,
+    ) -> Result<Vec<StoredBlock>, Stopped> {
+        self.ask(|answer| Request::ToSend {
+            priority,
+            after,
+            newest,
+            limit,
+            answer,
+        })
+        .await
+    }
+
+    /// What is held of each stream, for the hello.
+    pub async fn streams(&self) -> Result<Vec<StreamState>, Stopped> {
+        self.ask(Request::Streams).await
+    }
+
+    /// Brings the cloud's verified word; durable within a tick.
+    pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), Stopped> {
+        self.requests
+            .send(Request::Settle(settlements))
+            .await
+            .map_err(|_| Stopped)
+    }
+
+    /// Seals and commits everything and ends the writer. Samples pushed before are in it.
+    pub async fn stop(&self) -> Result<(), Stopped> {
+        self.ask(Request::Stop).await
+    }
+
+    /// Seals and commits everything pushed before, and goes on.
+    pub async fn flush(&self) -> Result<(), Stopped> {
+        self.ask(Request::Flush).await
+    }
+
+    /// The state after the latest commit; changes can be awaited.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, Stopped> {
+        let (answer, answered) = oneshot::channel();
+        self.requests
+            .send(request(answer))
+            .await
+            .map_err(|_| Stopped)?;
+        answered.await.map_err(|_| Stopped)
+    }
+}

@@ -1,0 +1,90 @@
+//! The command line. Exit status: 0 done, 1 it failed while running, 2 something given to it is wrong and nothing was
+//! started.
+
+mod decode;
+mod keygen;
+mod run;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "edge",
+    version,
+    about = "The depot gateway",
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway until SIGTERM or Ctrl-C.
+    Run {
+        /// Its configuration; `firmware-config schema gateway` explains every key.
+        #[arg(long)]
+        config: PathBuf,
+        /// Print one JSON line about its state on standard output every second.
+        #[arg(long)]
+        report: bool,
+        /// End when every recording has been played to its end and committed.
+        #[arg(long)]
+        until_played: bool,
+    },
+    /// Check a configuration and everything that it names, start nothing.
+    Check {
+        /// The configuration.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Make a secret key for a gateway and print its public half.
+    Keygen {
+        /// The new file; an existing one is never overwritten.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Decode recordings: print samples as JSON lines.
+    Decode(decode::Arguments),
+}
+
+/// What a command ends with when it does not end well.
+pub(crate) enum Failure {
+    /// Something that was given is wrong; nothing was started.
+    Input(String),
+    /// It failed while running.
+    Running(String),
+}
+
+impl Failure {
+    fn input(error: impl std::fmt::Display) -> Self {
+        Self::Input(error.to_string())
+    }
+
+    fn running(error: impl std::fmt::Display) -> Self {
+        Self::Running(error.to_string())
+    }
+}
+
+pub(crate) fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Run {
+            config,
+            report,
+            until_played,
+        } => run::run(&config, report, until_played),
+        Command::Check { config } => run::check(&config),
+        Command::Keygen { out } => keygen::keygen(&out),
+        Command::Decode(arguments) => decode::decode(&arguments),
+    };
+    let (message, status) = match done {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Input(message)) => (message, 2),
+        Err(Failure::Running(message)) => (message, 1),
+    };
+    eprintln!("{}", message.trim_end());
+    ExitCode::from(status)
+}

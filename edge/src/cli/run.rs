@@ -1,0 +1,68 @@
+//! `edge run` and `edge check`.
+
+use std::{path::Path, time::Duration};
+
+use edge::gateway::{self, Running};
+use firmware_config::gateway::Gateway;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::Failure;
+
+pub(super) fn check(config: &Path) -> Result<(), Failure> {
+    let gateway = Gateway::read(config).map_err(Failure::input)?;
+    println!(
+        "{}: gateway {} with {} vehicles and {} Modbus lines",
+        config.display(),
+        gateway.id,
+        gateway.can.len(),
+        gateway.modbus.len()
+    );
+    Ok(())
+}
+
+pub(super) fn run(config: &Path, report: bool, until_played: bool) -> Result<(), Failure> {
+    let gateway = Gateway::read(config).map_err(Failure::input)?;
+    let level = gateway.log_level.clone();
+    let filter = EnvFilter::try_from_env("PATIO_LOG")
+        .or_else(|_| EnvFilter::try_new(level))
+        .map_err(Failure::input)?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    runtime.map_err(Failure::running)?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::running)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::running)?;
+        let mut running = gateway::start(gateway).map_err(Failure::input)?;
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = tick.tick(), if report => print(&running)?,
+                ended = running.source_ended() => match ended {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => tracing::error!(%error, "a source has ended by a fault of the program"),
+                    None if until_played => break,
+                    None => std::future::pending::<()>().await,
+                },
+            }
+        }
+        running.stop().await;
+        Ok(())
+    })
+}
+
+fn print(running: &Running) -> Result<(), Failure> {
+    println!(
+        "{}",
+        serde_json::to_string(&running.status()).map_err(Failure::running)?
+    );
+    Ok(())
+}

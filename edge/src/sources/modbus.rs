@@ -1,0 +1,177 @@
+//! One Modbus line with its chargers and meters.
+
+use std::{io, pin::Pin, sync::Arc, time::Duration};
+
+use depot_config::{ModbusAddress, Parity};
+use modbus::{Bus, Cycle, Device, Framing, PointError, Timing, UnitError};
+use shared_protocol::{AssetKey, Source};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_serial::SerialPortBuilderExt as _;
+
+use super::{Context, Emitter};
+use crate::stopped;
+
+/// A line and what is on it.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Its name in logs.
+    pub name: AssetKey,
+    /// Where it is.
+    pub address: ModbusAddress,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// The devices.
+    pub devices: Vec<LineDevice>,
+}
+
+/// A device on a line.
+#[derive(Clone, Debug)]
+pub struct LineDevice {
+    /// The charger or meter.
+    pub asset: AssetKey,
+    /// Its number on the line.
+    pub unit: u8,
+    /// Its map.
+    pub device: Arc<Device>,
+}
+
+trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
+
+type Opening = Pin<Box<dyn Future<Output = io::Result<Box<dyn Transport>>> + Send>>;
+
+/// Polls one line until the gateway stops.
+pub async fn run(line: Line, mut context: Context) {
+    let mut bus = Bus::new(
+        framing(&line.address),
+        timing(&line),
+        connector(line.address.clone()),
+    );
+    let mut emitters = Vec::new();
+    for device in &line.devices {
+        match bus.add(device.unit, device.device.clone(), None) {
+            Ok(_) => {
+                let emitter =
+                    Emitter::new(context.buffer.clone(), device.asset.clone(), Source::Modbus);
+                emitters.push((emitter, device.clone(), Health::default()));
+            }
+            Err(error) => {
+                tracing::error!(line = %line.name, asset = %device.asset, %error, "this device is not polled");
+            }
+        }
+    }
+    loop {
+        // Waiting may be dropped at no cost, an exchange may not.
+        tokio::select! {
+            () = bus.ready() => {}
+            () = stopped(&mut context.stop) => return,
+        }
+        let cycle = bus.next().await;
+        let Some((emitter, device, health)) = emitters.get_mut(cycle.unit) else {
+            continue;
+        };
+        health.report(&device.asset, &cycle);
+        let time_us = context.clock.at_us(cycle.started.into_std()) / 1000 * 1000;
+        let samples = cycle
+            .readings
+            .iter()
+            .filter_map(|reading| {
+                let def = device.device.signal_def(reading.point)?;
+                Some(emitter.sample(reading.point, def, time_us, reading.raw))
+            })
+            .collect();
+        if context.buffer.push(samples).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Says once when a device begins to fail, and once when it is well again.
+#[derive(Debug, Default)]
+struct Health {
+    failing: bool,
+}
+
+impl Health {
+    fn report(&mut self, asset: &AssetKey, cycle: &Cycle) {
+        // A point that the device has no value for (no vehicle, no state of charge) is no fault of the device.
+        let is_fault = |error: &&UnitError| {
+            !matches!(
+                error,
+                UnitError::Point {
+                    error: PointError::NotAvailable,
+                    ..
+                }
+            )
+        };
+        let error = cycle.errors.iter().find(is_fault);
+        self.say(asset, error);
+        self.failing = error.is_some();
+    }
+
+    fn say(&self, asset: &AssetKey, error: Option<&UnitError>) {
+        match (error, self.failing) {
+            (Some(error), false) => {
+                tracing::warn!(%asset, %error, "a device does not answer as it should");
+            }
+            (None, true) => tracing::info!(%asset, "the device answers again"),
+            _ => {}
+        }
+    }
+}
+
+fn framing(address: &ModbusAddress) -> Framing {
+    if address.is_rtu() {
+        Framing::Rtu
+    } else {
+        Framing::Tcp
+    }
+}
+
+fn timing(line: &Line) -> Timing {
+    let timing = match &line.address {
+        ModbusAddress::Serial { baud, .. } => Timing::serial(*baud),
+        ModbusAddress::Tcp(_) | ModbusAddress::RtuTcp(_) => Timing::tcp(),
+    };
+    Timing {
+        response: line.timeout,
+        ..timing
+    }
+}
+
+fn connector(address: ModbusAddress) -> impl FnMut() -> Opening {
+    move || {
+        let address = address.clone();
+        Box::pin(async move {
+            Ok(match address {
+                ModbusAddress::Tcp(at) | ModbusAddress::RtuTcp(at) => {
+                    let stream = TcpStream::connect((at.host.as_str(), at.port)).await?;
+                    stream.set_nodelay(true)?;
+                    Box::new(stream) as Box<dyn Transport>
+                }
+                ModbusAddress::Serial {
+                    port,
+                    baud,
+                    parity,
+                    stop_bits,
+                } => Box::new(
+                    tokio_serial::new(port, baud)
+                        .parity(match parity {
+                            Parity::None => tokio_serial::Parity::None,
+                            Parity::Even => tokio_serial::Parity::Even,
+                            Parity::Odd => tokio_serial::Parity::Odd,
+                        })
+                        .stop_bits(if stop_bits == 2 {
+                            tokio_serial::StopBits::Two
+                        } else {
+                            tokio_serial::StopBits::One
+                        })
+                        .open_native_async()?,
+                ),
+            })
+        })
+    }
+}

@@ -1,0 +1,199 @@
+//! One vehicle on one CAN bus: broadcast frames decoded by its DBC files, ECUs asked by its profile.
+
+use std::time::Duration;
+
+use firmware_config::gateway::Interface;
+use shared_protocol::{AssetKey, Source};
+use vehicles::{Reading, dbc::Decoder, diagnostic::Table};
+
+use super::{
+    Context, Emitter,
+    can::{Bus, BusError, Received},
+    obd::{Output, Poller},
+    state::Watch,
+};
+use crate::{
+    stopped,
+    uplink::{Backoff, jitter},
+};
+
+/// A vehicle and how it is read.
+#[derive(Debug)]
+pub struct Vehicle {
+    /// Its key.
+    pub asset: AssetKey,
+    /// Its bus.
+    pub interface: Interface,
+    /// Decoders of broadcast frames.
+    pub decoders: Vec<Decoder>,
+    /// What to ask its ECUs; `None` only listens.
+    pub diagnostics: Option<Table>,
+}
+
+/// Reads one vehicle until the gateway stops or, for a recording, it has ended.
+pub async fn run(vehicle: Vehicle, context: Context) {
+    let mut stop = context.stop.clone();
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+    let poller = vehicle.diagnostics.map(|table| {
+        let (poller, left_out) = Poller::new(table);
+        for why in left_out {
+            tracing::warn!(asset = %vehicle.asset, why, "diagnostics");
+        }
+        poller
+    });
+    let mut reader = Reader {
+        can: (0..vehicle.decoders.len())
+            .map(|_| Emitter::new(context.buffer.clone(), vehicle.asset.clone(), Source::Can))
+            .collect(),
+        obd: Emitter::new(context.buffer.clone(), vehicle.asset.clone(), Source::Obd),
+        decoders: vehicle.decoders,
+        poller,
+        watch: Watch::default(),
+        asset: vehicle.asset,
+        readings: Vec::new(),
+    };
+    loop {
+        let ended = tokio::select! {
+            ended = reader.session(&vehicle.interface, &context, &mut backoff) => ended,
+            () = stopped(&mut stop) => return,
+        };
+        if matches!(ended, BusError::End) {
+            tracing::info!(asset = %reader.asset, "the recording has ended");
+            return;
+        }
+        let wait = backoff.wait(jitter());
+        tracing::warn!(asset = %reader.asset, reason = %ended, retry_s = wait.as_secs_f32(), "no CAN bus");
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stopped(&mut stop) => return,
+        }
+    }
+}
+
+struct Reader {
+    asset: AssetKey,
+    decoders: Vec<Decoder>,
+    can: Vec<Emitter>,
+    obd: Emitter,
+    poller: Option<Poller>,
+    watch: Watch,
+    readings: Vec<Reading>,
+}
+
+impl Reader {
+    /// Reads the bus until it fails.
+    async fn session(
+        &mut self,
+        interface: &Interface,
+        context: &Context,
+        backoff: &mut Backoff,
+    ) -> BusError {
+        let mut bus = match Bus::open(interface, context.clock.clone()).await {
+            Ok(bus) => bus,
+            Err(error) => return error,
+        };
+        tracing::info!(asset = %self.asset, ?interface, "CAN bus open");
+        loop {
+            let now = micros(context.clock.now_us());
+            if let Err(error) = self.ask(&mut bus, now, context).await {
+                return error;
+            }
+            let deadline = self
+                .poller
+                .as_ref()
+                .and_then(|poller| poller.next_deadline(now, self.watch.state(now)));
+            // The vehicle's state changes with time alone, too.
+            let deadline = deadline
+                .unwrap_or(Duration::MAX)
+                .min(now + Duration::from_secs(1));
+            let wake = context.clock.instant(deadline.as_micros() as i64);
+            let received = tokio::select! {
+                received = bus.receive() => received,
+                () = tokio::time::sleep_until(wake.into()), if self.poller.is_some() => continue,
+            };
+            match received {
+                Ok(received) => {
+                    backoff.reset();
+                    if self.take(received, context).await.is_err() {
+                        return BusError::Peer("the buffer has stopped".into());
+                    }
+                }
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// Decodes a frame and passes it to the poller.
+    async fn take(
+        &mut self,
+        received: Received,
+        context: &Context,
+    ) -> Result<(), crate::buffer::Stopped> {
+        let now = micros(received.time_us);
+        let frame = &received.frame;
+        let ours = self
+            .poller
+            .as_mut()
+            .is_some_and(|poller| poller.on_frame(now, frame));
+        if !ours {
+            self.watch.heard(now);
+        }
+        let mut samples = Vec::new();
+        for (decoder, emitter) in self.decoders.iter().zip(&mut self.can) {
+            self.readings.clear();
+            decoder.decode(frame.id(), frame.data(), &mut self.readings);
+            for reading in &self.readings {
+                let def = &decoder.signals()[reading.signal as usize].def;
+                self.watch.value(now, def, reading.raw);
+                samples.push(emitter.sample(
+                    reading.signal as usize,
+                    def,
+                    received.time_us,
+                    reading.raw,
+                ));
+            }
+        }
+        context.buffer.push(samples).await
+    }
+
+    /// Does what the poller wants.
+    async fn ask(
+        &mut self,
+        bus: &mut Bus,
+        now: Duration,
+        context: &Context,
+    ) -> Result<(), BusError> {
+        let Some(poller) = &mut self.poller else {
+            return Ok(());
+        };
+        while let Some(output) = poller.poll(now, self.watch.state(now)) {
+            match output {
+                Output::Transmit(frame) => bus.send(&frame).await?,
+                Output::Failed { command, why } => {
+                    tracing::debug!(asset = %self.asset, command, why, "a diagnostic request failed");
+                }
+                Output::Readings(readings) => {
+                    let time_us = context.clock.tick_us();
+                    let mut samples = Vec::with_capacity(readings.len());
+                    for reading in readings {
+                        let def = &poller.table().signals()[reading.signal as usize].def;
+                        self.watch.value(now, def, reading.raw);
+                        samples.push(self.obd.sample(
+                            reading.signal as usize,
+                            def,
+                            time_us,
+                            reading.raw,
+                        ));
+                    }
+                    let stopped = context.buffer.push(samples).await;
+                    stopped.map_err(|error| BusError::Peer(error.to_string()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn micros(time_us: i64) -> Duration {
+    Duration::from_micros(u64::try_from(time_us).unwrap_or(0))
+}

@@ -1,0 +1,446 @@
+//! One connection to the broker, from CONNECT to its end.
+//!
+//! 1. A new client connects through the guard; the broker accepts or the connection ends.
+//! 2. We subscribe to the cloud's word and say hello with what is still held.
+//! 3. Blocks go out in the [`Outbox`]'s order, as fast as the [`Pace`] of the link allows.
+//! 4. PUBACKs tell the pace. They free nothing.
+//! 5. The cloud's word, verified, goes to the ledger, and frees places in the outbox.
+//! 6. Whatever goes wrong ends the connection; the next one begins again from the ledger.
+
+use std::time::Duration;
+
+use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use rumqttc::{
+    AsyncClient, ConnectionError, Event, Packet, PubAckReason, PublishNoticeError, PublishOptions,
+    PublishResult, QoS, SubscribeReasonCode,
+};
+use shared_protocol::{Ack, BlockNumber, Hello, Verdict, envelope::MAX_ENVELOPE, topic};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+
+use super::{
+    Options, Report,
+    end::End,
+    limit::Limit,
+    outbox::{Offer, Outbox},
+    pace::Pace,
+    pipe,
+};
+use crate::{
+    buffer::{Buffer, Settlement, StoredBlock},
+    stopped,
+};
+
+/// TCP, TLS and the broker's word of welcome.
+const CONNECT_WITHIN: Duration = Duration::from_secs(12);
+/// A connection on which nothing comes in for so long, although the broker is asked for a sign of life, is dead.
+const SILENCE: Duration = Duration::from_secs(12);
+/// Publishes that may wait for the broker's PUBACK, when it does not want fewer.
+const MOST_UNACKNOWLEDGED: u16 = 64;
+/// A connection that lasted so long was a good one.
+const GOOD: Duration = Duration::from_secs(30);
+
+/// Runs one connection; says why it ended and whether it had been a good one.
+pub(super) async fn run(
+    options: &Options,
+    buffer: &Buffer,
+    limit: &mut Limit,
+    stop: &mut watch::Receiver<bool>,
+    report: &watch::Sender<Report>,
+) -> (End, bool) {
+    let (client, event_loop) = match pipe::client(options, MOST_UNACKNOWLEDGED, CONNECT_WITHIN) {
+        Ok(client) => client,
+        Err(unusable) => return (End::Refused(unusable.to_string()), false),
+    };
+    // Its own task, for the event loop must not be dropped in the middle of connecting.
+    let (events, mut incoming) = mpsc::channel(64);
+    let poller = tokio::spawn(poll(event_loop, events));
+    let began = Instant::now();
+    let mut session = Session {
+        options,
+        buffer,
+        client: &client,
+        outbox: Outbox::new(began),
+        pace: Pace::new(MOST_UNACKNOWLEDGED),
+        unacknowledged: FuturesUnordered::new(),
+        heard: began,
+        subscribed: None,
+        qos: QoS::AtLeastOnce,
+        largest: limit.longest(began),
+        limit,
+        welcome: false,
+        report,
+    };
+    let end = session.run(&mut incoming, stop).await;
+    if let End::Closed { too_long, .. } = end {
+        let longest = session.pace.longest();
+        session.limit.closed(longest, too_long, Instant::now());
+    }
+    let good = session.welcome || began.elapsed() > GOOD;
+    if matches!(end, End::Stop) {
+        let _ = client.try_disconnect_now();
+        let _ = tokio::time::timeout(Duration::from_secs(1), async {
+            while incoming.recv().await.is_some() {}
+        })
+        .await;
+    }
+    poller.abort();
+    (end, good)
+}
+
+type Events = mpsc::Receiver<Result<Event, ConnectionError>>;
+
+async fn poll(
+    mut event_loop: rumqttc::EventLoop,
+    events: mpsc::Sender<Result<Event, ConnectionError>>,
+) {
+    loop {
+        let event = event_loop.poll().await;
+        let ended = event.is_err();
+        if events.send(event).await.is_err() || ended {
+            return;
+        }
+    }
+}
+
+type Acknowledged = (u64, Result<PublishResult, PublishNoticeError>);
+
+struct Session<'a> {
+    options: &'a Options,
+    buffer: &'a Buffer,
+    client: &'a AsyncClient,
+    outbox: Outbox,
+    pace: Pace,
+    unacknowledged: FuturesUnordered<BoxFuture<'a, Acknowledged>>,
+    heard: Instant,
+    /// When we asked for the cloud's word, until the broker has granted it.
+    subscribed: Option<Instant>,
+    /// The highest quality of service that the broker offers up to 1.
+    qos: QoS,
+    /// Longest packet that the broker takes.
+    largest: usize,
+    limit: &'a mut Limit,
+    /// The cloud has spoken to us.
+    welcome: bool,
+    report: &'a watch::Sender<Report>,
+}
+
+impl Session<'_> {
+    async fn run(&mut self, incoming: &mut Events, stop: &mut watch::Receiver<bool>) -> End {
+        let end = match self.live(incoming, stop).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        let End::Gone(_) = end else { return end };
+        let why = async {
+            loop {
+                if let Err(end) = self.on_event(incoming.recv().await).await {
+                    return end;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(1), why)
+            .await
+            .unwrap_or(end)
+    }
+
+    async fn live(
+        &mut self,
+        incoming: &mut Events,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<std::convert::Infallible, End> {
+        self.connect(incoming, stop).await?;
+        tracing::info!(
+            host = self.options.link.host,
+            port = self.options.link.port,
+            "connected to the broker"
+        );
+        self.report.send_modify(|report| {
+            report.connected = true;
+            report.connections += 1;
+        });
+        self.greet().await?;
+        let mut state = self.buffer.state();
+        let mut tick = tokio::time::interval(Duration::from_millis(250));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                // What has been heard counts before how long ago that was.
+                biased;
+                () = stopped(stop) => return Err(End::Stop),
+                event = incoming.recv() => self.on_event(event).await?,
+                Some(acknowledged) = self.unacknowledged.next() => self.on_acknowledged(acknowledged)?,
+                changed = state.changed() => {
+                    changed.map_err(|_| End::Stop)?;
+                    self.outbox.news();
+                }
+                _ = tick.tick() => self.check()?,
+            }
+            self.pump().await?;
+            let in_flight = self.outbox.in_flight();
+            self.report.send_if_modified(|report| {
+                std::mem::replace(&mut report.in_flight, in_flight) != in_flight
+            });
+        }
+    }
+
+    /// Waits for the broker's CONNACK.
+    async fn connect(
+        &mut self,
+        incoming: &mut Events,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), End> {
+        let deadline = tokio::time::sleep(CONNECT_WITHIN);
+        tokio::pin!(deadline);
+        loop {
+            tokio::select! {
+                event = incoming.recv() => match event {
+                    Some(Ok(Event::Incoming(Packet::ConnAck(connack)))) => {
+                        self.heard = Instant::now();
+                        let limits = connack.properties.as_ref();
+                        let slots = limits.and_then(|limits| limits.receive_max).unwrap_or(u16::MAX);
+                        self.pace = Pace::new(slots.min(MOST_UNACKNOWLEDGED));
+                        if let Some(size) = limits.and_then(|limits| limits.max_packet_size) {
+                            self.largest = self.largest.min(size as usize);
+                        }
+                        if limits.and_then(|limits| limits.max_qos) == Some(0) {
+                            self.qos = QoS::AtMostOnce;
+                        }
+                        return Ok(());
+                    }
+                    event => self.on_event(event).await?,
+                },
+                () = &mut deadline => return Err(End::Broken(format!("no CONNACK within {} s", CONNECT_WITHIN.as_secs()))),
+                () = stopped(stop) => return Err(End::Stop),
+            }
+        }
+    }
+
+    /// Listens for the cloud's word and says hello with what is still held.
+    async fn greet(&mut self) -> Result<(), End> {
+        let gateway = &self.options.gateway;
+        let filter = topic::ack(gateway);
+        if pipe::subscribe_length(&filter) > self.largest {
+            // It stays connected, and quiet: connecting again would not help.
+            let why = format!(
+                "the broker takes packets of {} bytes at most, which is too short even for a subscription",
+                self.largest
+            );
+            tracing::error!("{why}");
+            self.report
+                .send_modify(|report| report.last_error = Some(why));
+            return Ok(());
+        }
+        self.client.try_subscribe(filter, QoS::AtLeastOnce)?;
+        self.subscribed = Some(Instant::now());
+        let hello = Hello {
+            gateway: gateway.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            streams: self.buffer.streams().await?,
+        };
+        if let Some(bytes) = hello.seal(&self.options.key) {
+            let topic = topic::hello(gateway);
+            if pipe::publish_length(&topic, bytes.len()) <= self.largest {
+                self.publish(topic, bytes.into())?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn on_event(&mut self, event: Option<Result<Event, ConnectionError>>) -> Result<(), End> {
+        match event {
+            Some(Ok(Event::Incoming(packet))) => {
+                self.heard = Instant::now();
+                match packet {
+                    Packet::Publish(publish) => self.on_word(&publish.payload).await,
+                    Packet::SubAck(suback) => self.on_subscribed(&suback.return_codes),
+                    _ => Ok(()),
+                }
+            }
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => Err(error.into()),
+            None => Err(End::Broken("the client ended without a word".into())),
+        }
+    }
+
+    fn on_subscribed(&mut self, codes: &[SubscribeReasonCode]) -> Result<(), End> {
+        self.subscribed = None;
+        match codes {
+            [SubscribeReasonCode::Success(_)] => Ok(()),
+            codes => Err(End::Refused(format!(
+                "the broker does not let this gateway read {} ({codes:?})",
+                topic::ack(&self.options.gateway)
+            ))),
+        }
+    }
+
+    /// A message has left the link.
+    fn on_acknowledged(&mut self, (name, result): Acknowledged) -> Result<(), End> {
+        if let Some(length) = self.pace.taken(name, Instant::now()) {
+            self.limit.passed(length);
+        }
+        match result {
+            Ok(PublishResult::Qos1(puback))
+                if !matches!(
+                    puback.reason,
+                    PubAckReason::Success | PubAckReason::NoMatchingSubscribers
+                ) =>
+            {
+                let why = format!("the broker refuses a message ({:?})", puback.reason);
+                tracing::warn!("{why}; it is sent again later");
+                self.report.send_modify(|report| {
+                    report.refused_publishes += 1;
+                    report.last_error = Some(why);
+                });
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(End::broken(error)),
+        }
+    }
+
+    /// Takes the cloud's word, if it is the cloud's.
+    async fn on_word(&mut self, payload: &[u8]) -> Result<(), End> {
+        let ack = match Ack::open(payload, &self.options.cloud, &self.options.gateway) {
+            Ok(ack) => ack,
+            Err(error) => {
+                self.report
+                    .send_modify(|report| report.refused_messages += 1);
+                tracing::warn!(%error, "a message that is not the cloud's word is ignored");
+                return Ok(());
+            }
+        };
+        self.welcome = true;
+        let now = Instant::now();
+        let mut settlements = Vec::new();
+        for answer in ack.answers {
+            for &(first, last) in &answer.done {
+                self.outbox
+                    .answered_range(answer.epoch, answer.stream, (first, last), now);
+                settlements.push(Settlement::Range(answer.epoch, answer.stream, first, last));
+            }
+            for (seq, digest, verdict) in answer.blocks {
+                let number = BlockNumber {
+                    epoch: answer.epoch,
+                    stream: answer.stream,
+                    seq,
+                };
+                match &verdict {
+                    Verdict::ColumnsNeeded(_) => {
+                        self.outbox.columns_needed(&number, &digest, now);
+                        settlements.push(Settlement::Columns(answer.epoch));
+                        continue;
+                    }
+                    Verdict::Quarantined(why) => {
+                        tracing::error!(%number, why, "the cloud cannot use a block and keeps it");
+                    }
+                    Verdict::Refused(why) => {
+                        tracing::error!(%number, why, "the cloud refuses a block; it is kept here");
+                    }
+                    Verdict::Stored => {}
+                }
+                self.outbox.answered(&number, &digest, now);
+                settlements.push(Settlement::Block(number, digest, verdict));
+            }
+        }
+        Ok(self.buffer.settle(settlements).await?)
+    }
+
+    /// Finds a dead connection.
+    fn check(&mut self) -> Result<(), End> {
+        let silence = self.heard.elapsed();
+        if silence > SILENCE {
+            return Err(End::Broken(format!(
+                "nothing heard for {} s",
+                silence.as_secs()
+            )));
+        }
+        if self
+            .subscribed
+            .is_some_and(|since| since.elapsed() > SILENCE)
+        {
+            return Err(End::Broken("no answer to our subscription".into()));
+        }
+        if let Some(count) = self.pace.left_lying(Instant::now()) {
+            return Err(End::Broken(format!(
+                "the broker leaves {count} messages unacknowledged"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Publishes what may go out now.
+    async fn pump(&mut self) -> Result<(), End> {
+        self.outbox.pass(Instant::now());
+        'dearest: loop {
+            let now = Instant::now();
+            let asks = self
+                .outbox
+                .asks(|urgency| self.pace.may_send(urgency, now), now);
+            for ask in asks {
+                let blocks = self
+                    .buffer
+                    .to_send(ask.priority, ask.after, ask.newest, ask.limit)
+                    .await?;
+                let found = blocks.len();
+                for block in blocks {
+                    let now = Instant::now();
+                    if !(self.outbox.has_room(ask.urgency) && self.pace.may_send(ask.urgency, now))
+                    {
+                        continue 'dearest;
+                    }
+                    self.offer(&ask, block, now)?;
+                }
+                self.outbox.exhausted(&ask, found);
+                if found > 0 {
+                    // What is dearer is asked for again first.
+                    continue 'dearest;
+                }
+            }
+            return Ok(());
+        }
+    }
+
+    fn offer(
+        &mut self,
+        ask: &super::outbox::Ask,
+        block: StoredBlock,
+        now: Instant,
+    ) -> Result<(), End> {
+        let topic = topic::up(&self.options.gateway, block.number.stream.class());
+        let length = pipe::publish_length(&topic, block.bytes.len());
+        match self.outbox.offer(ask, &block, length <= self.largest, now) {
+            Offer::Known => Ok(()),
+            Offer::Send { again } => {
+                self.report.send_modify(|report| {
+                    report.published += 1;
+                    report.resent += u64::from(again);
+                });
+                self.publish(topic, block.bytes.into())
+            }
+            Offer::TooLong => {
+                tracing::error!(
+                    number = %block.number,
+                    length,
+                    largest = self.largest,
+                    "a block is longer than the broker takes; raise its maximum packet size to {MAX_ENVELOPE} and some"
+                );
+                self.report.send_modify(|report| report.oversize += 1);
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands a message to the client, which has room for it: the pace allows no more than it keeps.
+    fn publish(&mut self, topic: String, payload: bytes::Bytes) -> Result<(), End> {
+        let length = pipe::publish_length(&topic, payload.len());
+        let options = PublishOptions::new(self.qos);
+        let notice = self.client.try_publish_tracked(topic, payload, options)?;
+        let name = self.pace.sent(length, Instant::now());
+        self.unacknowledged
+            .push(Box::pin(async move { (name, notice.wait_async().await) }));
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! An ingestor behind the broker: opens blocks, remembers them, and signs its word with a key of its own.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Mutex,
+};
+
+use shared_protocol::{
+    Ack, Answer, BlockNumber, Body, Digest, GatewayId, Hello, SigningKey, Stream, Verdict,
+    VerifyingKey, block::SealedBlock, topic,
+};
+
+use crate::mqtt::Message;
+
+/// What it says of a block: its number and how many times it has come; `None` is silence.
+pub(crate) type Judge = Box<dyn Fn(&BlockNumber, usize) -> Option<Verdict> + Send + Sync>;
+
+pub(crate) struct Cloud {
+    pub(crate) key: SigningKey,
+    gateway: GatewayId,
+    gateway_key: VerifyingKey,
+    judge: Mutex<Judge>,
+    seen: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    deliveries: HashMap<(BlockNumber, Digest), usize>,
+    hellos: Vec<Hello>,
+    bytes: usize,
+}
+
+impl Cloud {
+    /// One that has stored everything it hears.
+    pub(crate) fn new(gateway: &GatewayId, gateway_key: VerifyingKey) -> Self {
+        Self {
+            key: SigningKey::from_seed([77; 32]),
+            gateway: gateway.clone(),
+            gateway_key,
+            judge: Mutex::new(Box::new(|_, _| Some(Verdict::Stored))),
+            seen: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn judging(
+        self,
+        judge: impl Fn(&BlockNumber, usize) -> Option<Verdict> + Send + Sync + 'static,
+    ) -> Self {
+        *self.judge.lock().unwrap() = Box::new(judge);
+        self
+    }
+
+    /// Where its word is published.
+    pub(crate) fn topic(&self) -> String {
+        topic::ack(&self.gateway)
+    }
+
+    /// Hears a message; returns what it says to it.
+    pub(crate) fn hear(&self, message: &Message) -> Vec<Vec<u8>> {
+        let mut seen = self.seen.lock().unwrap();
+        if message.topic.ends_with("/hello") {
+            let hello = Hello::open(&message.payload, &self.gateway_key).unwrap();
+            seen.hellos.push(hello);
+            return Vec::new();
+        }
+        let block = SealedBlock::open(&message.payload).unwrap();
+        block.verify(&self.gateway_key).unwrap();
+        let number = block.header.number;
+        assert_eq!(
+            message.topic,
+            topic::up(&self.gateway, number.stream.class())
+        );
+        let times = seen.deliveries.entry((number, block.digest)).or_default();
+        *times += 1;
+        let verdict = (self.judge.lock().unwrap())(&number, *times);
+        seen.bytes += message.payload.len();
+        verdict
+            .map(|verdict| self.word(number, block.digest, verdict))
+            .into_iter()
+            .collect()
+    }
+
+    /// Its signed word on one content.
+    pub(crate) fn word(&self, number: BlockNumber, digest: Digest, verdict: Verdict) -> Vec<u8> {
+        self.ack(Answer {
+            epoch: number.epoch,
+            stream: number.stream,
+            done: vec![],
+            blocks: vec![(number.seq, digest, verdict)],
+        })
+        .seal(&self.key)
+        .unwrap()
+    }
+
+    /// Its word, not signed yet.
+    pub(crate) fn ack(&self, answer: Answer) -> Ack {
+        Ack {
+            gateway: self.gateway.clone(),
+            time_us: 0,
+            answers: vec![answer],
+        }
+    }
+
+    /// The different blocks that have come.
+    pub(crate) fn blocks(&self) -> HashSet<(BlockNumber, Digest)> {
+        self.seen
+            .lock()
+            .unwrap()
+            .deliveries
+            .keys()
+            .copied()
+            .collect()
+    }
+
+    /// How often blocks of a stream have come.
+    pub(crate) fn deliveries(&self, stream: Stream) -> usize {
+        let seen = self.seen.lock().unwrap();
+        let of_stream = seen
+            .deliveries
+            .iter()
+            .filter(|((number, _), _)| number.stream == stream);
+        of_stream.map(|(_, times)| times).sum()
+    }
+
+    pub(crate) fn hellos(&self) -> Vec<Hello> {
+        self.seen.lock().unwrap().hellos.clone()
+    }
+
+    /// Bytes of all blocks that have come.
+    pub(crate) fn bytes(&self) -> usize {
+        self.seen.lock().unwrap().bytes
+    }
+}
+
+/// The raw values of a block of samples.
+pub(crate) fn values(payload: &[u8]) -> Vec<i64> {
+    match SealedBlock::open(payload).unwrap().content().unwrap() {
+        Body::Samples(samples) => samples.iter().map(|(_, _, raw)| raw).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Number and digest of a block.
+pub(crate) fn name(payload: &[u8]) -> (BlockNumber, Digest) {
+    let block = SealedBlock::open(payload).unwrap();
+    (block.header.number, block.digest)
+}
