@@ -1,0 +1,1 @@
+SELECT count(*) FROM platform.gateway_asset WHERE gateway_id = $1

@@ -1,0 +1,1 @@
+SELECT id FROM platform.organization WHERE name = $1

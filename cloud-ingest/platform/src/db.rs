@@ -1,0 +1,305 @@
+//! The pool of connections to PostgreSQL, with errors that say what to do.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use deadpool_postgres::{Hook, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
+use tokio_postgres::{
+    Config, NoTls,
+    config::{Host, SslMode},
+    error::SqlState,
+};
+
+use crate::{
+    failure::in_words,
+    server::{OLDEST, Server},
+};
+
+/// A connection of the pool; goes back when it is dropped.
+pub type Client = deadpool_postgres::Object;
+
+const CONNECT: Duration = Duration::from_secs(5);
+const WAIT: Duration = Duration::from_secs(10);
+/// Per connection: no statement, lock or forgotten transaction is waited for without end, and an acknowledged
+/// COMMIT is on disk whatever the server's default is.
+const SETTINGS: &str = "-c statement_timeout=60s -c lock_timeout=15s -c idle_in_transaction_session_timeout=60s \
+    -c synchronous_commit=on -c timezone=UTC";
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The URL is not one.
+    #[error(
+        "the database URL cannot be used: {reason}; write postgres://user:password@host:5432/database, \
+         or postgres://user@/database?host=/run/postgresql for a Unix socket"
+    )]
+    Url {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Nobody answers.
+    #[error(
+        "the database at {target} cannot be reached: {reason}; is it running, and is the address right?"
+    )]
+    Unreachable {
+        /// Where.
+        target: Target,
+        /// What happened.
+        reason: String,
+    },
+    /// The server does not let us in, or not do what we must.
+    #[error(
+        "the database at {target} does not permit it: {reason}; check user, password and rights"
+    )]
+    Denied {
+        /// Where.
+        target: Target,
+        /// The server's words.
+        reason: String,
+    },
+    /// There is a server, but no such database.
+    #[error("the server has no such database ({target}): create it with `createdb`")]
+    NoDatabase {
+        /// Where.
+        target: Target,
+    },
+    /// The server is too old.
+    #[error("the database at {target} is PostgreSQL {found}; at least PostgreSQL 15 is needed")]
+    TooOld {
+        /// Where.
+        target: Target,
+        /// What it is.
+        found: u32,
+    },
+    /// All connections of the pool are in use.
+    #[error(
+        "no connection to the database became free within {WAIT:?}: raise their number or lower the load"
+    )]
+    Busy,
+    /// The deadline passed.
+    #[error("the database did not answer within {0:?}")]
+    Late(Duration),
+    /// A statement failed.
+    #[error("{}", in_words(.0))]
+    Query(#[from] tokio_postgres::Error),
+}
+
+/// Where a database is, without its password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target(String);
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Target {
+    fn of(config: &Config) -> Self {
+        let host = match config.get_hosts().first() {
+            Some(Host::Tcp(host)) => host.clone(),
+            #[cfg(unix)]
+            Some(Host::Unix(path)) => path.display().to_string(),
+            None => config
+                .get_hostaddrs()
+                .first()
+                .map_or_else(|| "(no host)".to_owned(), ToString::to_string),
+        };
+        let port = config.get_ports().first().copied().unwrap_or(5432);
+        let user = config.get_user().unwrap_or("(no user)");
+        let database = config.get_dbname().unwrap_or(user);
+        Self(format!("{host}:{port}, database {database}, user {user}"))
+    }
+}
+
+/// A database: a pool of connections. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Db {
+    pool: Pool,
+    target: Target,
+    made: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Db({})", self.target)
+    }
+}
+
+impl Db {
+    /// Makes a pool of at most so many connections, and reaches the server once to see that it can be used.
+    pub async fn connect(url: &str, connections: usize) -> Result<Self, DbError> {
+        let config = configure(url)?;
+        let target = Target::of(&config);
+        let manager = Manager::from_config(
+            config,
+            NoTls,
+            ManagerConfig {
+                recycling_method: RecyclingMethod::Fast,
+            },
+        );
+        let made = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&made);
+        let pool = Pool::builder(manager)
+            .post_create(Hook::sync_fn(move |_, _| {
+                counter.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            }))
+            .max_size(connections.max(1))
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(WAIT))
+            .create_timeout(Some(CONNECT))
+            .recycle_timeout(Some(CONNECT))
+            .build()
+            .map_err(|e| DbError::Url {
+                reason: e.to_string(),
+            })?;
+        let db = Self { pool, target, made };
+        let server = db.server().await?;
+        if server.version < OLDEST {
+            return Err(DbError::TooOld {
+                target: db.target,
+                found: server.version / 10_000,
+            });
+        }
+        Ok(db)
+    }
+
+    /// A connection, when one is free or can be made.
+    pub async fn get(&self) -> Result<Client, DbError> {
+        self.pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => self.explain(error),
+            PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => DbError::Busy,
+            other => DbError::Unreachable {
+                target: self.target.clone(),
+                reason: other.to_string(),
+            },
+        })
+    }
+
+    /// What answers.
+    pub async fn server(&self) -> Result<Server, DbError> {
+        let client = self.get().await?;
+        Server::ask(&client).await
+    }
+
+    /// One round trip; an error says why there was none within the deadline.
+    pub async fn health(&self, deadline: Duration) -> Result<(), DbError> {
+        let round_trip = async {
+            self.get().await?.simple_query("SELECT").await?;
+            Ok(())
+        };
+        tokio::time::timeout(deadline, round_trip)
+            .await
+            .unwrap_or(Err(DbError::Late(deadline)))
+    }
+
+    /// How many connections were made so far. What was remembered under another number may be of another database:
+    /// a standby that took over, or a restored backup, is never reached by an old connection.
+    pub fn generation(&self) -> u64 {
+        self.made.load(Ordering::SeqCst)
+    }
+
+    /// Where it is, for people.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Gives an error its meaning; what no connection could be made for is named with its place.
+    fn explain(&self, error: tokio_postgres::Error) -> DbError {
+        let target = self.target.clone();
+        let reason = in_words(&error);
+        match error.code() {
+            Some(&SqlState::INVALID_CATALOG_NAME) => DbError::NoDatabase { target },
+            Some(state) if state.code().starts_with("28") || state.code() == "42501" => {
+                DbError::Denied { target, reason }
+            }
+            Some(_) => DbError::Query(error),
+            None => DbError::Unreachable { target, reason },
+        }
+    }
+}
+
+fn configure(url: &str) -> Result<Config, DbError> {
+    let mut config: Config = url.parse().map_err(|e| DbError::Url {
+        reason: in_words(&e),
+    })?;
+    let wrong = |reason: &str| {
+        Err(DbError::Url {
+            reason: reason.to_owned(),
+        })
+    };
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        return wrong("it names no host");
+    }
+    if config.get_user().is_none() {
+        return wrong("it names no user");
+    }
+    if !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer) {
+        return wrong(
+            "it asks for TLS, which this build does not speak to databases: use a Unix socket, loopback or a private network",
+        );
+    }
+    let options = match config.get_options() {
+        // Ours first: what the URL says later wins.
+        Some(theirs) => format!("{SETTINGS} {theirs}"),
+        None => SETTINGS.to_owned(),
+    };
+    config
+        .options(options)
+        .connect_timeout(CONNECT)
+        .keepalives_idle(Duration::from_secs(15))
+        .tcp_user_timeout(Duration::from_secs(30));
+    if config.get_application_name().is_none() {
+        config.application_name("patio");
+    }
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        for (url, target) in [
+            (
+                "postgres://u:secret@db.local:5433/fleet",
+                "db.local:5433, database fleet, user u",
+            ),
+            (
+                "postgres://u@/fleet?host=/run/postgresql",
+                "/run/postgresql:5432, database fleet, user u",
+            ),
+            (
+                "postgresql://u@%2Frun%2Fpostgresql/fleet",
+                "/run/postgresql:5432, database fleet, user u",
+            ),
+            (
+                "host=/run/postgresql user=u",
+                "/run/postgresql:5432, database u, user u",
+            ),
+        ] {
+            assert_eq!(
+                Target::of(&configure(url).unwrap()).to_string(),
+                target,
+                "{url}"
+            );
+        }
+        for (url, says) in [
+            ("", "names no host"),
+            ("mysql://x", "cannot be used"),
+            ("postgres://h/db", "names no user"),
+            ("postgres://u@h/db?sslmode=require", "asks for TLS"),
+        ] {
+            let error = configure(url).unwrap_err().to_string();
+            assert!(error.contains(says), "{url}: {error}");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The floor under every business room of the cloud: the database, migrations, the register of organisations,
+//! gateways and assets, time.
+//!
+//! - [`db`]: the pool of connections, with errors that say what to do; [`server`]: which PostgreSQL answers
+//! - [`migrate`](mod@migrate): every room's tables, forward only, under one lock
+//! - [`register`]: organisations, gateways with their public keys, assets
+//! - [`failure`]: what a database error means for whoever has to go on; [`retry`]: how long to wait then
+//! - [`clock`]: time that tests can move
+//! - `testing` (feature): a fresh database per test, on every flavour
+//!
+//! SQL stands in `queries/*.sql`, one statement per file; a test prepares each against the migrated schema.
+
+pub mod clock;
+pub mod db;
+pub mod failure;
+pub mod migrate;
+pub mod register;
+pub mod retry;
+pub mod server;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use clock::{Clock, Hand};
+pub use db::{Client, Db, DbError};
+pub use failure::Failure;
+pub use migrate::{MigrateError, Room, migrate};
+pub use register::{Gateway, GatewayKeys, Register, RegisterError};
+pub use retry::Backoff;
+pub use server::{Flavour, Server};
+
+/// The migrations of this room.
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// This room: schema `platform`.
+pub fn room() -> Room {
+    Room {
+        schema: "platform",
+        runner: embedded::migrations::runner,
+    }
+}

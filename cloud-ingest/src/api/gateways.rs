@@ -1,0 +1,116 @@
+//! Gateways, and what their ledgers say: how complete what came from them is.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State};
+use platform::{Clock, Gateway, Register, RegisterError};
+use serde::Serialize;
+use shared_protocol::GatewayId;
+use telemetry::read::{self, LedgerRow};
+use utoipa::ToSchema;
+
+use super::List;
+use crate::http::{
+    App,
+    params::Params,
+    problem::{Code, Problem, Problems},
+};
+
+/// A gateway with the sums of its ledgers.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GatewayTotals {
+    /// The gateway.
+    #[serde(flatten)]
+    gateway: Gateway,
+    /// What came of each stream, over all its epochs.
+    streams: Vec<StreamTotals>,
+}
+
+/// What came of a stream. `samples + thinned + dropped + quarantined` is what the gateway produced and the cloud knows of.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StreamTotals {
+    /// Its name.
+    stream: String,
+    /// In how many epochs.
+    epochs: u32,
+    /// Blocks whose numbers are closed.
+    blocks: i64,
+    /// Samples, records or definitions that are stored.
+    samples: i64,
+    /// Samples that the gateway left out of them.
+    thinned: i64,
+    /// Samples that the gateway dropped.
+    dropped: i64,
+    /// Samples of blocks that could not be used; they are in the quarantine.
+    quarantined: i64,
+    /// Samples that wait for the time of their boot.
+    unplaced: i64,
+}
+
+/// Every gateway of the register, by name, with what came of each of its streams.
+#[utoipa::path(
+    get, path = "/v1/gateways", tag = "gateways",
+    params(
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Most gateways of a page; 50 when absent."),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before."),
+    ),
+    responses((status = 200, body = List<GatewayTotals>, description = "A page of them."), Problems)
+)]
+pub async fn list(
+    State(app): State<App>,
+    params: Params,
+) -> Result<Json<List<GatewayTotals>>, Problem> {
+    params.only(&["limit", "cursor"])?;
+    let limit = params.integer("limit", 1, 200, 50)? as usize;
+    let after = params.cursor::<GatewayId>()?;
+    let register = Register::new(app.db.clone(), Clock::system());
+    let mut gateways = register.gateways().await?;
+    gateways.sort_by(|a, b| a.name.cmp(&b.name));
+    let begin = after.map_or(0, |after| {
+        gateways.partition_point(|gateway| gateway.name.as_str() <= after.as_str())
+    });
+    let mut page: Vec<Gateway> = gateways.drain(begin..).take(limit + 1).collect();
+    let more = page.len() > limit;
+    page.truncate(limit);
+    let next = page.last().filter(|_| more).map(|last| last.name.clone());
+    let client = app.db.get().await?;
+    let mut items = Vec::with_capacity(page.len());
+    for gateway in page {
+        // The register admits no other names.
+        let rows = match gateway.name.parse() {
+            Ok(id) => read::ledger(&client, Some(&id)).await?,
+            Err(_) => Vec::new(),
+        };
+        let streams = totals(rows);
+        items.push(GatewayTotals { gateway, streams });
+    }
+    Ok(Json(List { items, next }))
+}
+
+fn totals(rows: Vec<LedgerRow>) -> Vec<StreamTotals> {
+    let mut by_stream: BTreeMap<String, StreamTotals> = BTreeMap::new();
+    for row in rows {
+        let sum = by_stream.entry(row.stream).or_default();
+        sum.epochs += 1;
+        sum.blocks += row.blocks;
+        sum.samples += row.samples;
+        sum.thinned += row.thinned;
+        sum.dropped += row.dropped;
+        sum.quarantined += row.quarantined;
+        sum.unplaced += row.unplaced;
+    }
+    let named = |(stream, sum)| StreamTotals { stream, ..sum };
+    by_stream.into_iter().map(named).collect()
+}
+
+impl From<RegisterError> for Problem {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Db(error) => error.into(),
+            other => {
+                tracing::warn!(error = %other, "the register failed");
+                Self::new(Code::Internal, "the register failed")
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The command line. Exit status 0: done; 1: it failed; 2: bad input, and nothing was started or changed.
+//!
+//! - `failure`: what is said, and the status
+//! - `gateways` · `database` · `quarantine` · `configuration`: one command each
+//! - the long-running ones are `crate::serve` and `crate::broker::child`
+
+mod configuration;
+mod database;
+mod failure;
+mod gateways;
+mod quarantine;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use platform::Db;
+
+pub use failure::Failure;
+
+use crate::{broker::child, config::Config, keys, log, serve};
+
+/// The variable that names the database; it wins over configuration files.
+pub const DATABASE_VARIABLE: &str = "PATIO_DATABASE_URL";
+
+/// The cloud of Patio: takes blocks from gateways, keeps them in PostgreSQL, and answers.
+#[derive(Debug, Parser)]
+#[command(name = "cloud-ingest", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run: ingest, HTTP API, and the embedded broker when it is configured.
+    Serve {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// How long to wait for a database that cannot be reached yet, in seconds.
+        #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+        database_wait: u64,
+    },
+    /// Run the embedded MQTT broker alone.
+    Broker {
+        /// IP address and port; port 0 takes a free one.
+        #[arg(long)]
+        listen: SocketAddr,
+        /// Everybody who reaches an address outside this machine may publish and listen.
+        #[arg(long)]
+        trusted_network: bool,
+        /// End when standard input ends.
+        #[arg(long, hide = true)]
+        until_stdin_closes: bool,
+        /// Least serious thing that is logged.
+        #[arg(long, default_value = "warn", value_parser = ["error", "warn", "info", "debug", "trace"])]
+        log_level: String,
+        /// For people or for programs.
+        #[arg(long, default_value = "text", value_parser = ["text", "json"])]
+        log_format: String,
+    },
+    /// Make a secret key and print its public half.
+    Keygen {
+        /// The file to make.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Look at a configuration file, or learn what may stand in it.
+    #[command(subcommand)]
+    Config(configuration::Command),
+    /// The register of gateways.
+    #[command(subcommand)]
+    Gateway(Box<gateways::Command>),
+    /// The database and its tables.
+    #[command(subcommand)]
+    Database(database::Command),
+    /// Messages that could not be used.
+    #[command(subcommand)]
+    Quarantine(quarantine::Command),
+}
+
+/// Which database a command is about.
+#[derive(Debug, Args)]
+struct Where {
+    /// URL of the database.
+    #[arg(long, env = DATABASE_VARIABLE, hide_env_values = true, value_name = "URL")]
+    database: Option<String>,
+    /// A configuration file that names the database.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Where {
+    async fn connect(self) -> Result<Db, Failure> {
+        let url = match (self.database, self.config) {
+            (Some(url), _) => url,
+            (None, Some(file)) => Config::database_url(&file)?,
+            (None, None) => {
+                return Err(Failure::bad_input(format!(
+                    "which database? give --database URL or --config FILE, or set {DATABASE_VARIABLE}"
+                )));
+            }
+        };
+        Ok(Db::connect(&url, 2).await?)
+    }
+}
+
+/// The database that the environment names; an empty name is none.
+fn database_of_environment() -> Option<String> {
+    std::env::var(DATABASE_VARIABLE)
+        .ok()
+        .filter(|url| !url.is_empty())
+}
+
+/// Runs the program.
+pub fn run(cli: Cli) -> ExitCode {
+    match dispatch(cli.command) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Serve {
+            config,
+            database_wait,
+        } => {
+            let config = Config::read(&config, database_of_environment())?;
+            log::start(&config.log.level, &config.log.format);
+            in_runtime(serve::run(config, Duration::from_secs(database_wait)))
+        }
+        Command::Broker {
+            listen,
+            trusted_network,
+            until_stdin_closes,
+            log_level,
+            log_format,
+        } => {
+            if !(listen.ip().is_loopback() || trusted_network || until_stdin_closes) {
+                return Err(Failure::bad_input(format!(
+                    "--listen {listen} can be reached from outside this machine, and the broker asks nobody who they \
+                     are: listen on 127.0.0.1, or say --trusted-network if you mean it"
+                )));
+            }
+            log::start(&log_level, &log_format);
+            child::run(child::Options {
+                listen,
+                until_stdin_closes,
+            })
+        }
+        Command::Keygen { out } => {
+            let public = keys::generate(&out).map_err(|error| {
+                let advice = error.advice(&out);
+                Failure::bad_input(format!("{}: {error} ({advice})", out.display()))
+            })?;
+            println!("{public}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config(command) => configuration::run(command),
+        Command::Gateway(command) => in_runtime(gateways::run(*command)),
+        Command::Database(command) => {
+            log::start("warn", "text");
+            in_runtime(database::run(command))
+        }
+        Command::Quarantine(command) => in_runtime(quarantine::run(command)),
+    }
+}
+
+fn in_runtime(work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::run(format!("the operating system gives no threads: {error}")))?
+        .block_on(work)
+}

@@ -1,0 +1,331 @@
+//! The configuration file: its keys as data, and what they mean together.
+//!
+//! Every fault is told at once with file, line and key, and nothing is started before all of it is right. The keys
+//! themselves, as data, are in `schema`.
+
+mod schema;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use config_file::{Fault, Faults, HostPort, Spans};
+use serde::Deserialize;
+use shared_protocol::SigningKey;
+
+use self::schema::broker;
+use crate::keys;
+
+pub use schema::SCHEMA;
+
+/// What the file says, complete and believed.
+#[derive(Debug)]
+pub struct Config {
+    /// The database.
+    pub database: Database,
+    /// The HTTP API.
+    pub http: Http,
+    /// Where blocks come from.
+    pub broker: Broker,
+    /// How much is held and written at a time.
+    pub ingest: Ingest,
+    /// The key that signs acknowledgements.
+    pub signing: SigningKey,
+    /// The log.
+    pub log: Log,
+}
+
+/// The database.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// Its URL; `PATIO_DATABASE_URL` overrides it.
+    pub url: Option<String>,
+    /// Most connections to it, those of the API included.
+    pub connections: usize,
+}
+
+/// The HTTP API.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Whether it may listen where others than this machine reach it.
+    pub trusted_network: bool,
+}
+
+/// Where blocks come from.
+#[derive(Debug)]
+pub enum Broker {
+    /// A child process of this program.
+    Embedded {
+        /// Where it listens; port 0 takes a free one.
+        listen: SocketAddr,
+    },
+    /// Somebody else's.
+    External {
+        /// Where it is.
+        address: HostPort,
+        /// TLS, when the URL says `mqtts`.
+        tls: Option<Tls>,
+        /// Name of the shared subscription, when several ingestors share the work.
+        shared_group: Option<String>,
+    },
+}
+
+/// What TLS to a broker needs, as PEM.
+#[derive(Clone)]
+pub struct Tls {
+    /// Who may sign the broker's certificate.
+    pub ca: Vec<u8>,
+    /// Our certificate and its key.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+/// How much is held and written at a time.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ingest {
+    /// Most blocks in a transaction.
+    pub batch: usize,
+    /// How long a block waits for others to share its transaction.
+    #[serde(deserialize_with = "config_file::duration")]
+    pub batch_wait: Duration,
+    /// Transactions at a time.
+    pub workers: usize,
+    /// Most bytes of blocks in memory.
+    #[serde(deserialize_with = "config_file::bytes")]
+    pub queue: u64,
+    /// Most bytes of one gateway's blocks in memory.
+    #[serde(deserialize_with = "config_file::bytes")]
+    pub queue_per_gateway: u64,
+}
+
+/// The log.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Least serious thing that is written.
+    pub level: String,
+    /// `text` or `json`.
+    pub format: String,
+}
+
+/// The file as it stands.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    database: Database,
+    http: Http,
+    mqtt: Mqtt,
+    ingest: Ingest,
+    keys: Keys,
+    log: Log,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mqtt {
+    broker: String,
+    listen: SocketAddr,
+    trusted_network: bool,
+    shared_group: Option<String>,
+    ca: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    signing: PathBuf,
+}
+
+impl Config {
+    /// Reads a file. `database_url` is the environment's, which wins.
+    pub fn read(path: &Path, database_url: Option<String>) -> Result<Self, Faults> {
+        let (file, spans) = config_file::read::<File>(path, &SCHEMA)?;
+        Self::from_file(file, &spans, database_url)
+    }
+
+    /// The database that a file names; keys and files that it names are not looked at.
+    pub fn database_url(path: &Path) -> Result<String, Faults> {
+        let (file, spans) = config_file::read::<File>(path, &SCHEMA)?;
+        file.database.url.ok_or_else(|| no_database(&spans).into())
+    }
+
+    fn from_file(
+        mut file: File,
+        spans: &Spans,
+        database_url: Option<String>,
+    ) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        if database_url.is_some() {
+            file.database.url = database_url;
+        }
+        if file.database.url.is_none() {
+            faults.push(no_database(spans));
+        }
+        let (http, mqtt) = (&file.http, &file.mqtt);
+        check_listen(
+            "http",
+            http.listen,
+            http.trusted_network,
+            spans,
+            &mut faults,
+        );
+        if file.ingest.queue_per_gateway > file.ingest.queue {
+            faults.push(spans.fault(
+                "ingest.queue_per_gateway",
+                "at most ingest.queue",
+                format!(
+                    "\"{}\"",
+                    config_file::bytes_text(file.ingest.queue_per_gateway)
+                ),
+            ));
+        }
+        let broker = resolve_broker(mqtt, spans, &mut faults);
+        let signing = spans
+            .existing_file("keys.signing", &file.keys.signing)
+            .and_then(|path| {
+                keys::read(&path).map_err(|error| {
+                    spans
+                        .problem("keys.signing", format!("{}: {error}", path.display()))
+                        .hint(error.advice(&path))
+                })
+            });
+        match (broker, signing) {
+            (Some(broker), Ok(signing)) if faults.is_empty() => Ok(Self {
+                database: file.database,
+                http: file.http,
+                broker,
+                ingest: file.ingest,
+                signing,
+                log: file.log,
+            }),
+            (_, signing) => {
+                faults.extend(signing.err());
+                Err(faults.into())
+            }
+        }
+    }
+}
+
+fn no_database(spans: &Spans) -> Fault {
+    spans
+        .problem("database.url", "the database is not named")
+        .hint("write its URL here, or put it into PATIO_DATABASE_URL")
+}
+
+/// Listening where others reach it has to be said in words.
+fn check_listen(
+    table: &str,
+    listen: SocketAddr,
+    trusted: bool,
+    spans: &Spans,
+    faults: &mut Vec<Fault>,
+) {
+    if !listen.ip().is_loopback() && !trusted {
+        let problem = format!(
+            "{listen} can be reached from outside this machine, and nobody is asked who they are there"
+        );
+        faults.push(spans.problem(&format!("{table}.listen"), problem).hint(
+            format!("listen on 127.0.0.1, or write trusted_network = true in [{table}] if you mean it"),
+        ));
+    }
+}
+
+fn resolve_broker(mqtt: &Mqtt, spans: &Spans, faults: &mut Vec<Fault>) -> Option<Broker> {
+    let before = faults.len();
+    let address = broker(&mqtt.broker).ok()?;
+    let Some((address, is_tls)) = address else {
+        for key in ["shared_group", "ca", "certificate", "key"] {
+            reject(
+                &format!("mqtt.{key}"),
+                "is for an external broker",
+                spans,
+                faults,
+            );
+        }
+        check_listen("mqtt", mqtt.listen, mqtt.trusted_network, spans, faults);
+        let listen = mqtt.listen;
+        return (faults.len() == before).then_some(Broker::Embedded { listen });
+    };
+    for key in ["listen", "trusted_network"] {
+        reject(
+            &format!("mqtt.{key}"),
+            "is for the embedded broker",
+            spans,
+            faults,
+        );
+    }
+    let mut pem = |key: &str, path: &Option<PathBuf>| -> Option<Vec<u8>> {
+        let key = format!("mqtt.{key}");
+        let place = spans
+            .existing_file(&key, path.as_deref()?)
+            .map_err(|fault| faults.push(fault))
+            .ok()?;
+        std::fs::read(&place)
+            .map_err(|error| faults.push(spans.problem(&key, error.to_string())))
+            .ok()
+    };
+    let (ca, certificate, key) = (
+        pem("ca", &mqtt.ca),
+        pem("certificate", &mqtt.certificate),
+        pem("key", &mqtt.key),
+    );
+    let tls = if is_tls {
+        if mqtt.ca.is_none() {
+            faults.push(
+                spans
+                    .problem(
+                        "mqtt.ca",
+                        "mqtts needs the certificates of those who may sign the broker's",
+                    )
+                    .hint("name a PEM file; the system's own list is not used"),
+            );
+        }
+        if mqtt.certificate.is_some() != mqtt.key.is_some() {
+            faults.push(spans.problem("mqtt.certificate", "certificate and key go together"));
+        }
+        ca.map(|ca| Tls {
+            ca,
+            identity: certificate.zip(key),
+        })
+    } else {
+        for key in ["ca", "certificate", "key"] {
+            reject(
+                &format!("mqtt.{key}"),
+                "is for mqtts:// brokers",
+                spans,
+                faults,
+            );
+        }
+        None
+    };
+    (faults.len() == before).then(|| Broker::External {
+        address,
+        tls,
+        shared_group: mqtt.shared_group.clone(),
+    })
+}
+
+/// A key that stands in the file although it has no meaning there.
+fn reject(key: &str, why: &str, spans: &Spans, faults: &mut Vec<Fault>) {
+    if spans.has(key) {
+        faults.push(
+            spans
+                .problem(key, format!("this key {why}"))
+                .hint("remove it"),
+        );
+    }
+}

@@ -1,0 +1,291 @@
+//! The keys of the configuration file, as data.
+
+use std::{net::SocketAddr, time::Duration};
+
+use config_file::{HostPort, Key, Kind, Presence, Schema, Syntax};
+
+use crate::limits;
+
+/// The keys of the configuration file.
+pub static SCHEMA: Schema = Schema {
+    name: "cloud-ingest configuration",
+    about: "What `cloud-ingest serve` needs to know.",
+    keys: &[
+        Key::table(
+            "database",
+            &DATABASE,
+            "The PostgreSQL database that everything is kept in.",
+        )
+        .presence(Presence::Default("{}")),
+        Key::table("http", &HTTP, "The HTTP API, health and metrics.")
+            .presence(Presence::Default("{}")),
+        Key::table("mqtt", &MQTT, "The MQTT broker that gateways publish to.")
+            .presence(Presence::Default("{}")),
+        Key::table(
+            "ingest",
+            &INGEST,
+            "How much is held in memory and written at a time.",
+        )
+        .presence(Presence::Default("{}")),
+        Key::table("keys", &KEYS, "Keys of the cloud."),
+        Key::table("log", &LOG, "The log, on standard error.").presence(Presence::Default("{}")),
+    ],
+};
+
+static DATABASE: Schema = Schema {
+    name: "database",
+    about: "The PostgreSQL database that everything is kept in.",
+    keys: &[
+        Key::optional(
+            "url",
+            Kind::Text,
+            "\"postgres://patio@/patio?host=/run/postgresql\"",
+            "Where it is; the environment variable PATIO_DATABASE_URL overrides it.",
+        ),
+        Key::with_default(
+            "connections",
+            Kind::Integer { min: 4, max: 200 },
+            "12",
+            "12",
+            "Most connections that are opened to it; a third of them for the API, so that questions never hold up blocks.",
+        ),
+    ],
+};
+
+static HTTP: Schema = Schema {
+    name: "http",
+    about: "The HTTP API, health and metrics.",
+    keys: &[
+        Key::with_default(
+            "listen",
+            LISTEN,
+            "\"127.0.0.1:8080\"",
+            "\"127.0.0.1:8080\"",
+            "Address and port; port 0 takes a free one.",
+        ),
+        Key::with_default(
+            "trusted_network",
+            Kind::Bool,
+            "false",
+            "false",
+            "Says that everybody who reaches a listen address outside this machine may read everything: \
+             the API asks nobody who they are. Put a proxy that does in front of it instead.",
+        ),
+    ],
+};
+
+static MQTT: Schema = Schema {
+    name: "mqtt",
+    about: "The MQTT broker that gateways publish to.",
+    keys: &[
+        Key::with_default(
+            "broker",
+            Kind::Syntax(Syntax {
+                form: "\"embedded\", or a broker such as \"mqtt://host:1883\" or \"mqtts://host:8883\"",
+                check: |text| broker(text).map(drop),
+            }),
+            "\"embedded\"",
+            "\"mqtts://broker.example.com:8883\"",
+            "A child process of this program, or a broker that is already there.",
+        ),
+        Key::with_default(
+            "listen",
+            LISTEN,
+            "\"127.0.0.1:1883\"",
+            "\"127.0.0.1:1883\"",
+            "Where the embedded broker listens; port 0 takes a free one.",
+        ),
+        Key::with_default(
+            "trusted_network",
+            Kind::Bool,
+            "false",
+            "false",
+            "Says that everybody who reaches the embedded broker from outside this machine may publish and \
+             listen there: it knows no certificates and no rights. Use an external broker otherwise.",
+        ),
+        Key::optional(
+            "shared_group",
+            Kind::Syntax(Syntax {
+                form: "the name of a group: letters, digits, - and _",
+                check: group,
+            }),
+            "\"ingest\"",
+            "Name of the shared subscription through which several ingestors share an external broker's work.",
+        ),
+        Key::optional(
+            "ca",
+            Kind::Path,
+            "\"ca.pem\"",
+            "Certificates of those who may sign the broker's; mqtts only, and then required.",
+        ),
+        Key::optional(
+            "certificate",
+            Kind::Path,
+            "\"ingest.pem\"",
+            "Certificate that we show to the broker; mqtts only.",
+        ),
+        Key::optional(
+            "key",
+            Kind::Path,
+            "\"ingest.key\"",
+            "Private key of that certificate.",
+        ),
+    ],
+};
+
+static INGEST: Schema = Schema {
+    name: "ingest",
+    about: "How much is held in memory and written at a time.",
+    keys: &[
+        Key::with_default(
+            "batch",
+            Kind::Integer { min: 1, max: 4096 },
+            "256",
+            "256",
+            "Most blocks in a transaction.",
+        ),
+        Key::with_default(
+            "batch_wait",
+            Kind::Duration {
+                min: Duration::from_millis(1),
+                max: Duration::from_secs(1),
+            },
+            "\"20ms\"",
+            "\"20ms\"",
+            "How long a block waits for others to share its transaction.",
+        ),
+        Key::with_default(
+            "workers",
+            Kind::Integer { min: 1, max: 16 },
+            "2",
+            "2",
+            "Transactions at a time; a gateway's blocks are never in two of them.",
+        ),
+        Key::with_default(
+            "queue",
+            Kind::Bytes {
+                min: 4 << 20,
+                max: 16 << 30,
+            },
+            "\"64MiB\"",
+            "\"64MiB\"",
+            "Most bytes of blocks that wait in memory; then no more is read from the broker.",
+        ),
+        Key::with_default(
+            "queue_per_gateway",
+            Kind::Bytes {
+                min: limits::MAX_PACKET as u64,
+                max: 1 << 30,
+            },
+            "\"8MiB\"",
+            "\"8MiB\"",
+            "Most bytes of one gateway's blocks that wait in memory; what comes beyond it is put off, and the \
+             gateway sends it again.",
+        ),
+    ],
+};
+
+static KEYS: Schema = Schema {
+    name: "keys",
+    about: "Keys of the cloud.",
+    keys: &[Key::required(
+        "signing",
+        Kind::Path,
+        "\"cloud.key\"",
+        "File with the secret key that signs acknowledgements; `cloud-ingest keygen` makes one.",
+    )],
+};
+
+static LOG: Schema = Schema {
+    name: "log",
+    about: "The log, on standard error.",
+    keys: &[
+        Key::with_default(
+            "level",
+            Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
+            "\"info\"",
+            "\"info\"",
+            "Least serious thing that is written.",
+        ),
+        Key::with_default(
+            "format",
+            Kind::Choice(&["text", "json"]),
+            "\"text\"",
+            "\"json\"",
+            "For people or for programs.",
+        ),
+    ],
+};
+
+const LISTEN: Kind = Kind::Syntax(Syntax {
+    form: "an IP address and a port such as \"127.0.0.1:8080\"",
+    check: |text| {
+        text.parse::<SocketAddr>()
+            .map(drop)
+            .map_err(|_| "IPv6 addresses stand in brackets, and names are not looked up".to_owned())
+    },
+});
+
+fn group(text: &str) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if text.len() <= 64 && text.bytes().all(plain) && !text.is_empty() {
+        Ok(())
+    } else {
+        Err("at most 64 of them, and nothing else".to_owned())
+    }
+}
+
+/// Address of an external broker, and whether it speaks TLS; `None` for the embedded one.
+pub(super) fn broker(text: &str) -> Result<Option<(HostPort, bool)>, String> {
+    if text == "embedded" {
+        return Ok(None);
+    }
+    let (rest, tls) = if let Some(rest) = text.strip_prefix("mqtts://") {
+        (rest, true)
+    } else if let Some(rest) = text.strip_prefix("mqtt://") {
+        (rest, false)
+    } else {
+        return Err("it begins with neither mqtt:// nor mqtts://".to_owned());
+    };
+    let port = if tls { 8883 } else { 1883 };
+    let address = HostPort::parse(rest.strip_suffix('/').unwrap_or(rest), Some(port))?;
+    Ok(Some((address, tls)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_is_sound() {
+        assert_eq!(SCHEMA.flaws(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn brokers() {
+        assert_eq!(broker("embedded"), Ok(None));
+        let address =
+            |text: &str| broker(text).map(|found| found.map(|(a, tls)| (a.to_string(), tls)));
+        for (text, expected, tls) in [
+            ("mqtt://b", "b:1883", false),
+            ("mqtt://b:2883/", "b:2883", false),
+            ("mqtts://[::1]", "[::1]:8883", true),
+        ] {
+            assert_eq!(
+                address(text),
+                Ok(Some((expected.to_owned(), tls))),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "Embedded",
+            "tcp://b",
+            "mqtt://",
+            "mqtt://b:0",
+            "mqtt://u:p@b",
+        ] {
+            assert!(broker(text).is_err(), "{text}");
+        }
+    }
+}

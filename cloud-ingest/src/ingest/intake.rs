@@ -1,0 +1,169 @@
+//! The queue between the connections that read and the workers that write.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Load,
+    queue::{Batch, Full, Lane, Limits, Queue, Who},
+    ticket::Ticket,
+};
+use crate::config;
+
+/// A message as it came from the broker.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) topic: String,
+    pub(crate) payload: Bytes,
+    pub(crate) ticket: Ticket,
+}
+
+impl Item {
+    /// What it costs in memory; what is beside the payload matters when payloads are tiny.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payload.len() + self.topic.len() + 256
+    }
+}
+
+/// The queue, with waiting for something to do and for room.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    queue: Mutex<Queue<Item>>,
+    /// Something can be taken.
+    ready: Notify,
+    /// Something was taken away.
+    room: Notify,
+    batch: usize,
+    wait: Duration,
+    batch_bytes: usize,
+}
+
+/// Bytes in a transaction: enough for its cost to be shared, little enough for it to be short.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// A batch whose gateways go on when it is dropped, whatever happened to it.
+pub(crate) struct Work<'a> {
+    intake: &'a Intake,
+    pub(crate) items: Vec<(Lane, Item)>,
+    held: Option<std::collections::HashMap<Who, usize>>,
+}
+
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.intake.queue().done(held);
+            self.intake.room.notify_waiters();
+            self.intake.ready.notify_one();
+        }
+    }
+}
+
+impl Intake {
+    pub(crate) fn new(config: &config::Ingest) -> Self {
+        let limits = Limits {
+            total: usize::try_from(config.queue).unwrap_or(usize::MAX),
+            per_gateway: usize::try_from(config.queue_per_gateway).unwrap_or(usize::MAX),
+        };
+        Self {
+            queue: Mutex::new(Queue::new(limits)),
+            ready: Notify::new(),
+            room: Notify::new(),
+            batch: config.batch,
+            wait: config.batch_wait,
+            batch_bytes: BATCH_BYTES,
+        }
+    }
+
+    /// Takes an item in, or says why not.
+    pub(crate) fn push(&self, lane: Lane, who: Who, item: Item) -> Result<(), (Full, Item)> {
+        self.queue().push(lane, who, item.bytes(), item)?;
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    /// Waits until so many bytes find room.
+    pub(crate) async fn room_for(&self, bytes: usize) {
+        loop {
+            let freed = self.room.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            if self.queue().has_room(bytes) {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    /// Waits for something to do, and then a little for more of it; `None` when it is time to stop.
+    pub(crate) async fn next(&self, stop: &CancellationToken) -> Option<Work<'_>> {
+        loop {
+            self.ready_for(1, None, stop).await?;
+            self.ready_for(self.batch, Some(Instant::now() + self.wait), stop)
+                .await?;
+            let batch: Batch<Item> = {
+                let mut queue = self.queue();
+                let batch = queue.take(self.batch, self.batch_bytes);
+                if queue.ready() > 0 {
+                    self.ready.notify_one();
+                }
+                batch
+            };
+            let (items, held) = batch.split();
+            if !items.is_empty() {
+                return Some(Work {
+                    intake: self,
+                    items,
+                    held: Some(held),
+                });
+            }
+        }
+    }
+
+    /// Waits until so many items can be taken, or the deadline; `None` when it is time to stop.
+    async fn ready_for(
+        &self,
+        count: usize,
+        deadline: Option<Instant>,
+        stop: &CancellationToken,
+    ) -> Option<()> {
+        loop {
+            let ready = self.ready.notified();
+            tokio::pin!(ready);
+            ready.as_mut().enable();
+            if stop.is_cancelled() {
+                return None;
+            }
+            if self.queue().ready() >= count {
+                return Some(());
+            }
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                late = async {
+                    match deadline {
+                        Some(deadline) => timeout_at(deadline, ready).await.is_err(),
+                        None => { ready.await; false }
+                    }
+                } => if late { return Some(()) },
+            }
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue<Item>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Load for Intake {
+    fn bytes(&self) -> usize {
+        self.queue().bytes()
+    }
+}

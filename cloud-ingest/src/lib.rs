@@ -1,0 +1,29 @@
+//! The cloud of Patio in one program: takes blocks from gateways over MQTT, has them stored, answers with signed
+//! acknowledgements, and serves what is known over HTTP.
+//!
+//! | file | subject |
+//! |---|---|
+//! | [`cli`] | the command line, messages and exit status |
+//! | [`config`] · [`keys`] · [`limits`] · [`log`] | what it is told before it starts |
+//! | [`serve`] | starting everything in order, and stopping it in the other |
+//! | [`broker`] | the embedded MQTT broker in a child process, and who looks after it |
+//! | [`ingest`] | from the broker into the database, and the answer back |
+//! | [`http`] · [`api`] | the frame of the HTTP API, and its routes |
+//! | [`rooms`] | the rooms of the cloud, and what they need of the database |
+//! | [`status`] · [`metrics`] | how the parts are doing |
+//!
+//! What blocks mean and how they are stored is the room `telemetry`'s; gateways and their keys are `platform`'s.
+
+pub mod api;
+pub mod broker;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod ingest;
+pub mod keys;
+pub mod limits;
+pub mod log;
+pub mod metrics;
+pub mod rooms;
+pub mod serve;
+pub mod status;

@@ -1,0 +1,1 @@
+SELECT telemetry.add_day($1::text, $2)

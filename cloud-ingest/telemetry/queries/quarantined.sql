@@ -1,0 +1,5 @@
+SELECT id, gateway, number, closed, reason, detail, topic, samples, deliveries, received_at, last_at, size
+FROM telemetry.quarantine
+WHERE id > $1
+ORDER BY id
+LIMIT $2

@@ -1,0 +1,515 @@
+//! Opened blocks become rows: pure functions of (content, columns, time).
+//!
+//! Samples of the same asset, source and instant share a wide row; where a signal has several samples at one
+//! instant, each further one begins a further row, so that nothing is left out and nothing overwritten.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use jiff::Timestamp;
+use shared_protocol::{Encoding, Record, SampleBody, SignalId};
+
+use crate::{
+    columns::{ColumnPlan, EpochColumns, Target},
+    layout::layout,
+};
+
+/// 2000-01-01: no gateway is older.
+const LEAST_US: i64 = 946_684_800_000_000;
+const DAY_US: i64 = 86_400_000_000;
+/// Longest kind of a record, in characters.
+const LONGEST_KIND: usize = 100;
+
+/// Times that can be true, in microseconds since 1970.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    greatest: i64,
+}
+
+impl Times {
+    /// From 2000 to a day after now.
+    pub(crate) fn until(now: Timestamp) -> Self {
+        Self {
+            greatest: now.as_microsecond().saturating_add(DAY_US),
+        }
+    }
+
+    /// The wall time of a monotonic one; an error says why it cannot be true.
+    fn wall(self, mono_us: i64, offset_us: i64) -> Result<i64, String> {
+        let wall = mono_us.saturating_add(offset_us);
+        if (LEAST_US..=self.greatest).contains(&wall) {
+            return Ok(wall);
+        }
+        let shown = Timestamp::from_microsecond(wall)
+            .map_or_else(|_| format!("{wall} µs"), |time| time.to_string());
+        Err(format!(
+            "{shown} cannot be its time: it is before 2000 or more than a day ahead"
+        ))
+    }
+}
+
+/// One value of a wide row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cell {
+    pub(crate) slot: u16,
+    pub(crate) steps: i64,
+}
+
+/// One row of `telemetry.sample`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WideRow {
+    pub(crate) asset: i32,
+    pub(crate) source: i16,
+    pub(crate) time_us: i64,
+    /// Its cells in [`Rows::cells`], ascending by slot.
+    pub(crate) cells: Range<usize>,
+}
+
+/// One row of `telemetry.extra`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ExtraRow {
+    pub(crate) asset: i32,
+    pub(crate) source: i16,
+    pub(crate) signal: i32,
+    pub(crate) time_us: i64,
+    pub(crate) number: Number,
+}
+
+/// What a narrow row holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Number {
+    /// The raw integer.
+    Raw(i64),
+    /// The value itself.
+    Value(f64),
+}
+
+/// The rows of a block.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rows {
+    pub(crate) wide: Vec<WideRow>,
+    pub(crate) cells: Vec<Cell>,
+    pub(crate) extra: Vec<ExtraRow>,
+}
+
+/// Why samples cannot be opened yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotYet {
+    /// The definition of this column has not arrived.
+    Column(u32),
+    /// This program's catalogue is older than the gateway's.
+    Signal(SignalId),
+}
+
+/// Whether all columns that the samples use are known.
+pub(crate) fn ready(body: &SampleBody, columns: &EpochColumns) -> Result<(), NotYet> {
+    for series in &body.series {
+        match columns.get(series.column).map(|plan| plan.target) {
+            None => return Err(NotYet::Column(columns.first_missing())),
+            Some(Target::Unknown(signal)) => return Err(NotYet::Signal(signal)),
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+enum Stored {
+    Cell(Cell),
+    Extra(i32, Number),
+}
+
+/// What is stored of a raw integer; an error names asset, signal and value.
+fn stored(plan: &ColumnPlan, raw: i64) -> Result<Stored, String> {
+    let encoding = &plan.column.def.encoding;
+    let impossible = |range: String| {
+        Err(format!(
+            "{} {}: {} {} cannot be true{range}",
+            plan.column.asset,
+            plan.column.def.signal.name(),
+            encoding.value(raw),
+            plan.column.def.signal.unit(),
+        ))
+    };
+    match plan.target {
+        Target::Wide(slot) => {
+            let column = layout().slot(slot);
+            let steps = encoding.in_steps_of(raw, column.signal.resolution);
+            match steps.filter(|steps| (column.least..=column.greatest).contains(steps)) {
+                Some(steps) => Ok(Stored::Cell(Cell { slot, steps })),
+                None => impossible(format!(
+                    ", it is from {} to {}",
+                    column.signal.range.0, column.signal.range.1
+                )),
+            }
+        }
+        Target::Extra(signal) => match encoding {
+            Encoding::Float => {
+                let value = encoding.value(raw);
+                if value.is_finite() {
+                    Ok(Stored::Extra(signal, Number::Value(value)))
+                } else {
+                    impossible(String::new())
+                }
+            }
+            _ => Ok(Stored::Extra(signal, Number::Raw(raw))),
+        },
+        Target::Unknown(signal) => Err(format!("signal {signal} is not in the catalogue")),
+    }
+}
+
+/// The rows of samples. All columns have to be [`ready`].
+pub(crate) fn rows(
+    body: &SampleBody,
+    columns: &EpochColumns,
+    offset_us: i64,
+    times: Times,
+) -> Result<Rows, String> {
+    let mut rows = Rows::default();
+    let mut groups: BTreeMap<(i32, i16), Vec<(i64, Cell)>> = BTreeMap::new();
+    for series in &body.series {
+        let Some(plan) = columns.get(series.column) else {
+            return Err(format!("column {} is not defined", series.column));
+        };
+        let (asset, source) = (plan.asset, plan.column.source.number());
+        let group = match plan.target {
+            Target::Wide(_) => Some(groups.entry((asset, source)).or_default()),
+            _ => None,
+        };
+        let mut cells = Vec::with_capacity(if group.is_some() {
+            series.raws.len()
+        } else {
+            0
+        });
+        for (&mono_us, &raw) in body.times[series.times as usize].iter().zip(&series.raws) {
+            let time_us = times.wall(mono_us, offset_us).map_err(|why| {
+                let column = &plan.column;
+                format!("{} {}: {why}", column.asset, column.def.signal.name())
+            })?;
+            match stored(plan, raw)? {
+                Stored::Cell(cell) => cells.push((time_us, cell)),
+                Stored::Extra(signal, number) => rows.extra.push(ExtraRow {
+                    asset,
+                    source,
+                    signal,
+                    time_us,
+                    number,
+                }),
+            }
+        }
+        if let Some(group) = group {
+            group.append(&mut cells);
+        }
+    }
+    for ((asset, source), mut cells) in groups {
+        // Each series came in order: the sort finds the runs and merges them.
+        cells.sort_by_key(|&(time, cell)| (time, cell.slot));
+        for instant in cells.chunk_by(|a, b| a.0 == b.0) {
+            rows.add_instant(asset, source, instant);
+        }
+    }
+    Ok(rows)
+}
+
+impl Rows {
+    /// Adds the rows of one instant, whose cells are in the order of their slots: the first row has the first cell of
+    /// each slot, the second the second, and so on.
+    fn add_instant(&mut self, asset: i32, source: i16, instant: &[(i64, Cell)]) {
+        let time_us = instant[0].0;
+        let start = self.cells.len();
+        if instant.windows(2).all(|two| two[0].1.slot != two[1].1.slot) {
+            self.cells.extend(instant.iter().map(|(_, cell)| *cell));
+            self.wide.push(WideRow {
+                asset,
+                source,
+                time_us,
+                cells: start..self.cells.len(),
+            });
+            return;
+        }
+        let mut turn = 0u32;
+        let mut turns: Vec<(u32, Cell)> = Vec::with_capacity(instant.len());
+        for (index, (_, cell)) in instant.iter().enumerate() {
+            let again = index > 0 && instant[index - 1].1.slot == cell.slot;
+            turn = if again { turn + 1 } else { 0 };
+            turns.push((turn, *cell));
+        }
+        turns.sort_by_key(|(turn, _)| *turn);
+        for row in turns.chunk_by(|a, b| a.0 == b.0) {
+            let start = self.cells.len();
+            self.cells.extend(row.iter().map(|(_, cell)| *cell));
+            self.wide.push(WideRow {
+                asset,
+                source,
+                time_us,
+                cells: start..self.cells.len(),
+            });
+        }
+    }
+
+    /// The cells of a row.
+    pub(crate) fn cells_of(&self, row: &WideRow) -> &[Cell] {
+        &self.cells[row.cells.clone()]
+    }
+}
+
+/// Whether samples could be rows, times apart: for a block whose boot does not know the time yet.
+pub(crate) fn check(body: &SampleBody, columns: &EpochColumns) -> Result<(), String> {
+    for series in &body.series {
+        if let Some(plan) = columns.get(series.column) {
+            for &raw in &series.raws {
+                stored(plan, raw)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether records can be kept, times apart.
+pub(crate) fn check_records(records: &[Record]) -> Result<(), String> {
+    for record in records {
+        let kind = &record.kind;
+        if kind.is_empty()
+            || kind.chars().count() > LONGEST_KIND
+            || kind.chars().any(char::is_control)
+        {
+            return Err(format!(
+                "a record's kind has 1 to {LONGEST_KIND} characters"
+            ));
+        }
+        if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&record.payload) {
+            return Err(format!("a record of kind {kind} is not JSON: {error}"));
+        }
+    }
+    Ok(())
+}
+
+/// The wall times of records.
+pub(crate) fn record_times(
+    records: &[Record],
+    offset_us: i64,
+    times: Times,
+) -> Result<Vec<i64>, String> {
+    records
+        .iter()
+        .map(|record| {
+            times
+                .wall(record.time_us, offset_us)
+                .map_err(|why| format!("a record of kind {}: {why}", record.kind))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use shared_protocol::{Column, SignalDef, SignalRef, Source, catalogue};
+
+    const NOW: i64 = 1_760_000_000_000_000;
+
+    fn plan(asset: i32, signal: SignalRef, encoding: Encoding, target: Target) -> ColumnPlan {
+        ColumnPlan {
+            column: Column {
+                asset: format!("car-{asset}").parse().unwrap(),
+                source: Source::Can,
+                def: SignalDef { signal, encoding },
+            },
+            asset,
+            target,
+        }
+    }
+
+    fn wide(asset: i32, name: &str) -> ColumnPlan {
+        let signal = catalogue().by_name(name).unwrap();
+        let scale = signal.resolution;
+        let encoding = Encoding::Scaled {
+            scale,
+            offset: "0".parse().unwrap(),
+        };
+        let target = Target::Wide(layout().slot_of(signal.id).unwrap());
+        plan(asset, SignalRef::Catalogue(signal.id), encoding, target)
+    }
+
+    fn named(asset: i32, encoding: Encoding, id: i32) -> ColumnPlan {
+        let signal = SignalRef::Named {
+            name: format!("X.{id}"),
+            unit: "V".into(),
+        };
+        plan(asset, signal, encoding, Target::Extra(id))
+    }
+
+    fn columns(plans: Vec<ColumnPlan>) -> EpochColumns {
+        let mut columns = EpochColumns::default();
+        for (number, plan) in (0..).zip(plans) {
+            columns.insert(number, plan);
+        }
+        columns
+    }
+
+    fn times() -> Times {
+        Times::until(Timestamp::from_microsecond(NOW).unwrap())
+    }
+
+    #[test]
+    fn instants_share_rows_and_repetitions_get_their_own() {
+        let columns = columns(vec![
+            wide(1, "Vehicle.Speed"),
+            wide(1, "Vehicle.TraveledDistance"),
+            wide(2, "Vehicle.Speed"),
+            // The same signal of the same asset by another column.
+            wide(1, "Vehicle.Speed"),
+        ]);
+        let body = SampleBody::from_samples([
+            (0, 10, 100),
+            (1, 10, 500),
+            (2, 10, 7),
+            (0, 20, 110),
+            (0, 10, 101),
+            (3, 10, 102),
+        ]);
+        let rows = rows(&body, &columns, NOW, times()).unwrap();
+        let found: Vec<_> = rows
+            .wide
+            .iter()
+            .map(|row| {
+                let steps: Vec<_> = rows.cells_of(row).iter().map(|cell| cell.steps).collect();
+                (row.asset, row.time_us - NOW, steps)
+            })
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (1, 10, vec![100, 500]),
+                (1, 10, vec![101]),
+                (1, 10, vec![102]),
+                (1, 20, vec![110]),
+                (2, 10, vec![7]),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_million_samples_of_one_instant_are_no_burden() {
+        let columns = columns(vec![wide(1, "Vehicle.Speed")]);
+        let body = SampleBody::from_samples((0..1 << 20).map(|n| (0, 0, n % 100)));
+        let start = std::time::Instant::now();
+        let rows = rows(&body, &columns, NOW, times()).unwrap();
+        assert_eq!(rows.wide.len(), 1 << 20);
+        assert!(start.elapsed() < std::time::Duration::from_secs(20));
+    }
+
+    #[test]
+    fn what_cannot_be_true_is_named() {
+        let columns = columns(vec![
+            wide(1, "Vehicle.Speed"),
+            named(1, Encoding::Float, 5),
+            named(1, Encoding::PLAIN, 6),
+        ]);
+        let nan = f64::NAN.to_bits().cast_signed();
+        for (samples, offset, says) in [
+            (
+                vec![(0, 0, 70_000)],
+                NOW,
+                "car-1 Vehicle.Speed: 700 km/h cannot be true",
+            ),
+            (vec![(1, 0, nan)], NOW, "car-1 X.5: NaN V cannot be true"),
+            (
+                vec![(2, 0, 1)],
+                0,
+                "1970-01-01T00:00:00Z cannot be its time",
+            ),
+            (vec![(2, 0, 1)], NOW + 2 * DAY_US, "cannot be its time"),
+            (vec![(2, i64::MAX, 1)], NOW, "cannot be its time"),
+        ] {
+            let body = SampleBody::from_samples(samples);
+            let error = rows(&body, &columns, offset, times()).unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn unknown_columns_and_signals_are_waited_for() {
+        let mut columns = columns(vec![wide(1, "Vehicle.Speed")]);
+        columns.insert(2, wide(1, "Vehicle.TraveledDistance"));
+        let unknown = SignalId(60_000);
+        columns.insert(
+            3,
+            plan(
+                1,
+                SignalRef::Catalogue(unknown),
+                Encoding::PLAIN,
+                Target::Unknown(unknown),
+            ),
+        );
+        let body = |column| SampleBody::from_samples([(column, 0, 1)]);
+        assert_eq!(ready(&body(0), &columns), Ok(()));
+        assert_eq!(ready(&body(2), &columns), Ok(()));
+        assert_eq!(ready(&body(1), &columns), Err(NotYet::Column(1)));
+        assert_eq!(ready(&body(9), &columns), Err(NotYet::Column(1)));
+        assert_eq!(ready(&body(3), &columns), Err(NotYet::Signal(unknown)));
+    }
+
+    #[test]
+    fn records_are_checked() {
+        let record = |kind: &str, payload: &str| {
+            vec![Record {
+                time_us: 5,
+                asset: None,
+                kind: kind.into(),
+                payload: payload.into(),
+            }]
+        };
+        assert!(check_records(&record("command.answer", "{\"ok\":true}")).is_ok());
+        for bad in [
+            record("", "{}"),
+            record("a\0", "{}"),
+            record("a", "{"),
+            record("a", ""),
+        ] {
+            assert!(check_records(&bad).is_err());
+        }
+        assert_eq!(
+            record_times(&record("a", "1"), NOW, times()),
+            Ok(vec![NOW + 5])
+        );
+        assert!(record_times(&record("a", "1"), 0, times()).is_err());
+    }
+
+    proptest! {
+        /// Nothing is left out, nothing is invented, and no row has a signal twice.
+        #[test]
+        fn rows_are_the_samples(samples in proptest::collection::vec((0u32..5, 0i64..6, 0i64..9000), 0..200)) {
+            let columns = columns(vec![
+                wide(1, "Vehicle.Speed"),
+                wide(1, "Vehicle.TraveledDistance"),
+                wide(2, "Vehicle.Speed"),
+                named(1, Encoding::PLAIN, 5),
+                wide(1, "Vehicle.Speed"),
+            ]);
+            let body = SampleBody::from_samples(samples.clone());
+            let rows = rows(&body, &columns, NOW, times()).unwrap();
+            let mut truth: Vec<_> = samples
+                .iter()
+                .map(|&(column, time, raw)| {
+                    let plan = columns.get(column).unwrap();
+                    (plan.asset, format!("{:?}", plan.target), NOW + time, raw)
+                })
+                .collect();
+            let mut found = Vec::new();
+            for row in &rows.wide {
+                let cells = rows.cells_of(row);
+                prop_assert!(!cells.is_empty());
+                prop_assert!(cells.windows(2).all(|pair| pair[0].slot < pair[1].slot));
+                for cell in cells {
+                    found.push((row.asset, format!("{:?}", Target::Wide(cell.slot)), row.time_us, cell.steps));
+                }
+            }
+            for row in &rows.extra {
+                let Number::Raw(raw) = row.number else { panic!("no float was sent") };
+                found.push((row.asset, format!("{:?}", Target::Extra(row.signal)), row.time_us, raw));
+            }
+            truth.sort();
+            found.sort();
+            prop_assert_eq!(found, truth);
+        }
+    }
+}

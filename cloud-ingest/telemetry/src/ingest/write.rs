@@ -1,0 +1,299 @@
+//! The statements of the transaction that write what a batch brings.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use deadpool_postgres::Transaction;
+use jiff::Timestamp;
+
+use super::{
+    batch::Batch,
+    block::Work,
+    commit::{Tally, unzip_keys},
+    latest::{LatestValues, time},
+};
+use crate::{
+    copy::CopyRows,
+    decode::{Number, Rows},
+    layout::{Width, layout},
+    ranges::Ranges,
+    trouble::Trouble,
+};
+
+/// Copies the samples of all written blocks, wide and narrow, and notes what is latest in them.
+pub(crate) async fn samples(
+    tx: &Transaction<'_>,
+    batch: &Batch<'_, '_>,
+    latest: &mut LatestValues,
+) -> Result<(), Trouble> {
+    let blocks: Vec<&Rows> = batch
+        .written()
+        .filter_map(|written| match written.work {
+            Work::Samples(rows) => Some(rows),
+            _ => None,
+        })
+        .collect();
+    for rows in &blocks {
+        latest.add(rows);
+    }
+    let (target, wide) = wide_rows(&blocks);
+    wide.send(tx, &target).await?;
+    let mut extra = CopyRows::new();
+    for row in blocks.iter().flat_map(|rows| &rows.extra) {
+        extra.row(4);
+        extra.time(row.time_us);
+        extra.integer(row.signal);
+        match row.number {
+            Number::Raw(raw) => {
+                extra.bigint(raw);
+                extra.null();
+            }
+            Number::Value(value) => {
+                extra.null();
+                extra.double(value);
+            }
+        }
+    }
+    let target = "telemetry.extra (time, signal_id, raw, value)";
+    extra.send(tx, target).await
+}
+
+/// The wide rows of blocks, with the columns that any of them uses.
+pub(crate) fn wide_rows(blocks: &[&Rows]) -> (String, CopyRows) {
+    let layout = layout();
+    let used: BTreeSet<u16> = blocks
+        .iter()
+        .flat_map(|rows| rows.cells.iter().map(|cell| cell.slot))
+        .collect();
+    let mut target = "telemetry.sample (time, asset_id, source".to_owned();
+    for &slot in &used {
+        target.push_str(", \"");
+        target.push_str(&layout.slot(slot).signal.column);
+        target.push('"');
+    }
+    target.push(')');
+    let mut copy = CopyRows::new();
+    for rows in blocks {
+        for row in &rows.wide {
+            copy.row(3 + used.len());
+            copy.time(row.time_us);
+            copy.integer(row.asset);
+            copy.smallint(row.source);
+            let mut cells = rows.cells_of(row).iter().peekable();
+            for &slot in &used {
+                match cells.next_if(|cell| cell.slot == slot) {
+                    None => copy.null(),
+                    // The steps were checked against the range for which the width was chosen.
+                    Some(cell) => match layout.slot(slot).width {
+                        Width::Two => copy.smallint(cell.steps as i16),
+                        Width::Four => copy.integer(cell.steps as i32),
+                        Width::Eight => copy.bigint(cell.steps),
+                    },
+                }
+            }
+        }
+    }
+    (target, copy)
+}
+
+/// Inserts the records of all written blocks.
+pub(crate) async fn records(tx: &Transaction<'_>, batch: &Batch<'_, '_>) -> Result<(), Trouble> {
+    let mut keys = Vec::new();
+    let mut places: Vec<i32> = Vec::new();
+    let mut gateways: Vec<i32> = Vec::new();
+    let mut times: Vec<Timestamp> = Vec::new();
+    let mut assets: Vec<Option<i32>> = Vec::new();
+    let mut kinds: Vec<&str> = Vec::new();
+    let mut payloads: Vec<&str> = Vec::new();
+    for written in batch.written() {
+        let Work::Records(rows) = written.work else {
+            continue;
+        };
+        for (place, record) in (0i32..).zip(rows.records) {
+            keys.push(written.block.key());
+            places.push(place);
+            gateways.push(written.block.block.gateway_id);
+            kinds.push(&record.kind);
+            payloads.push(&record.payload);
+        }
+        times.extend(rows.times_us.iter().map(|&us| time(us)));
+        assets.extend(rows.assets.iter().copied());
+    }
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let (epochs, streams, seqs) = unzip_keys(keys.into_iter());
+    let statement = tx
+        .prepare_cached(include_str!("../../queries/insert_records.sql"))
+        .await?;
+    tx.execute(
+        &statement,
+        &[
+            &epochs, &streams, &seqs, &places, &gateways, &times, &assets, &kinds, &payloads,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Inserts gaps, and removes those whose block has come after all.
+pub(crate) async fn gaps(
+    tx: &Transaction<'_>,
+    batch: &Batch<'_, '_>,
+    tallies: &mut BTreeMap<(i64, i16), Tally>,
+) -> Result<(), Trouble> {
+    let replaced = batch.written().filter(|written| written.replaces);
+    let (epochs, streams, seqs) = unzip_keys(replaced.map(|written| written.block.key()));
+    if !epochs.is_empty() {
+        let sql = include_str!("../../queries/delete_gaps.sql");
+        for row in tx.query(sql, &[&epochs, &streams, &seqs]).await? {
+            let tally = tallies.entry((row.get(0), row.get(1))).or_default();
+            tally.dropped -= row.get::<_, i64>("samples");
+            tally.thinned -= row.get::<_, i64>("thinned");
+        }
+    }
+    let gaps: Vec<_> = batch
+        .written()
+        .filter_map(|written| match written.work {
+            Work::Gap(reason) => Some((written.block, *reason)),
+            _ => None,
+        })
+        .collect();
+    if gaps.is_empty() {
+        return Ok(());
+    }
+    let (epochs, streams, seqs) = unzip_keys(gaps.iter().map(|(block, _)| block.key()));
+    let gateways: Vec<i32> = gaps
+        .iter()
+        .map(|(block, _)| block.block.gateway_id)
+        .collect();
+    let reasons: Vec<&str> = gaps.iter().map(|(_, reason)| *reason).collect();
+    let headers = || gaps.iter().map(|(block, _)| &block.block.header);
+    let samples: Vec<i64> = headers().map(|header| header.samples.into()).collect();
+    let thinned: Vec<i64> = headers().map(|header| header.thinned.into()).collect();
+    let sql = include_str!("../../queries/insert_gaps.sql");
+    tx.execute(
+        sql,
+        &[
+            &epochs, &streams, &seqs, &gateways, &reasons, &samples, &thinned, &batch.now,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Keeps the blocks whose boot does not know the time.
+pub(crate) async fn unplaced(tx: &Transaction<'_>, batch: &Batch<'_, '_>) -> Result<(), Trouble> {
+    let blocks: Vec<_> = batch
+        .written()
+        .filter(|written| matches!(written.work, Work::Timeless(_)))
+        .map(|written| written.block)
+        .collect();
+    if blocks.is_empty() {
+        return Ok(());
+    }
+    let (epochs, streams, seqs) = unzip_keys(blocks.iter().map(|block| block.key()));
+    let gateways: Vec<i32> = blocks.iter().map(|block| block.block.gateway_id).collect();
+    let boots: Vec<i64> = blocks
+        .iter()
+        .map(|block| block.block.header.boot.cast_signed())
+        .collect();
+    // At most MAX_SAMPLES: the content was counted.
+    let samples: Vec<i32> = blocks
+        .iter()
+        .map(|block| block.block.header.samples.cast_signed())
+        .collect();
+    let payloads: Vec<&[u8]> = blocks
+        .iter()
+        .map(|block| block.block.payload.as_ref())
+        .collect();
+    let sql = include_str!("../../queries/insert_unplaced.sql");
+    tx.execute(
+        sql,
+        &[
+            &epochs, &streams, &seqs, &gateways, &boots, &samples, &payloads, &batch.now,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Keeps what each closed number stands for.
+pub(crate) async fn digests(tx: &Transaction<'_>, batch: &Batch<'_, '_>) -> Result<(), Trouble> {
+    let fate = |work: &Work<'_>| match work {
+        Work::Quarantine(..) => 1i16,
+        Work::Gap(_) => 2,
+        _ => 0,
+    };
+    let mut new = CopyRows::new();
+    let mut changed = Vec::new();
+    for written in batch.written() {
+        let (block, work) = (written.block, written.work);
+        let placed_badly = block.block.placing && matches!(work, Work::Quarantine(..));
+        if written.replaces || placed_badly {
+            changed.push((block, fate(work)));
+        } else if !block.block.placing {
+            let (epoch, stream, seq) = block.key();
+            new.row(6);
+            new.bigint(epoch);
+            new.smallint(stream);
+            new.bigint(seq);
+            new.bytea(&block.block.digest.0);
+            new.smallint(fate(work));
+            new.time(batch.now.as_microsecond());
+        }
+    }
+    let target = "telemetry.block_digest (epoch_id, stream, seq, digest, fate, received_at)";
+    new.send(tx, target).await?;
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let (epochs, streams, seqs) = unzip_keys(changed.iter().map(|(block, _)| block.key()));
+    let digests: Vec<&[u8]> = changed
+        .iter()
+        .map(|(block, _)| block.block.digest.0.as_slice())
+        .collect();
+    let fates: Vec<i16> = changed.iter().map(|(_, fate)| *fate).collect();
+    let sql = include_str!("../../queries/replace_digests.sql");
+    tx.execute(
+        sql,
+        &[&epochs, &streams, &seqs, &digests, &fates, &batch.now],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Moves the ledgers.
+pub(crate) async fn ledgers(
+    tx: &Transaction<'_>,
+    ledgers: &BTreeMap<(i64, i16), Ranges>,
+    tallies: &BTreeMap<(i64, i16), Tally>,
+) -> Result<(), Trouble> {
+    if tallies.is_empty() {
+        return Ok(());
+    }
+    let (epochs, streams): (Vec<i64>, Vec<i16>) = tallies.keys().copied().unzip();
+    let done: Vec<String> = tallies
+        .keys()
+        .map(|stream| ledgers[stream].to_sql())
+        .collect();
+    let column = |of: fn(&Tally) -> i64| -> Vec<i64> { tallies.values().map(of).collect() };
+    let statement = tx
+        .prepare_cached(include_str!("../../queries/update_ledgers.sql"))
+        .await?;
+    tx.execute(
+        &statement,
+        &[
+            &epochs,
+            &streams,
+            &done,
+            &column(|tally| tally.blocks),
+            &column(|tally| tally.samples),
+            &column(|tally| tally.thinned),
+            &column(|tally| tally.dropped),
+            &column(|tally| tally.quarantined),
+            &column(|tally| tally.unplaced),
+        ],
+    )
+    .await?;
+    Ok(())
+}

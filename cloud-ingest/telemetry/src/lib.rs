@@ -1,0 +1,41 @@
+//! Blocks become rows, exactly once: the way of a sample from the broker into the database, and out of it again.
+//!
+//! - [`Ingestor`] (`ingest/`): deliveries in, [`Outcome`]s out, [`acks`] of them for the gateways; [`hello`]
+//! - [`storage`]: [`prepare_storage`] makes the catalogue's columns and the partitions that samples need
+//! - [`read`]: assets, latest values, series, sums, for the API
+//! - [`layout`] · `columns` · `decode`: what a column means and which row a sample belongs to, pure
+//! - [`ranges`]: the ledger's sets of block numbers; `copy`: rows for binary COPY; `trouble`: what can be tried again
+//! - [`metrics`](mod@metrics): every metric with its cause and what to do
+//!
+//! Tables stand in `migrations/`, statements in `queries/`; only those that name the catalogue's columns are built.
+
+mod columns;
+mod copy;
+mod decode;
+pub mod hello;
+mod ingest;
+pub mod layout;
+pub mod metrics;
+pub mod outcome;
+pub mod ranges;
+pub mod read;
+pub mod storage;
+mod trouble;
+
+pub use hello::HelloError;
+pub use ingest::{Delivery, Ingestor};
+pub use outcome::{Outcome, OutcomeKind, Reason, acks};
+pub use storage::{Prepared, StorageError, prepare_storage};
+
+/// The migrations of this room.
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// This room: schema `telemetry`. It refers to the tables of [`platform::room`].
+pub fn room() -> platform::Room {
+    platform::Room {
+        schema: "telemetry",
+        runner: embedded::migrations::runner,
+    }
+}

@@ -1,0 +1,177 @@
+//! Gaps: numbers that stay open, and numbers whose block was dropped.
+
+use platform::testing::on_each_database;
+use shared_protocol::{Body, Stream, Verdict, block::DropReason};
+use telemetry::{OutcomeKind, acks, ranges::MOST_RANGES, read};
+
+use crate::world::{World, columns, is_stored, now, stored, truth};
+
+#[test]
+fn a_ledger_has_so_many_ranges_and_no_more() {
+    on_each_database(|database| async move {
+        let world = World::on(&database).await;
+        let mut gateway = world.gateway("depot-1").await;
+        world.one(&gateway.define(&columns())).await;
+        let blocks: Vec<_> = (0..700)
+            .map(|n| gateway.samples(Stream::Bulk, &[(0, n * 1000, n % 100)]))
+            .collect();
+        let odd: Vec<_> = blocks.iter().skip(1).step_by(2).collect();
+        let outcomes = world.ingest(&odd).await;
+        let taken = outcomes
+            .iter()
+            .filter(|outcome| is_stored(&outcome.result))
+            .count();
+        assert_eq!(taken, MOST_RANGES - 1, "room is kept for the oldest gap");
+        assert!(
+            outcomes
+                .iter()
+                .all(|outcome| outcome.done.len() < MOST_RANGES)
+        );
+        let refused = outcomes.iter().find(|outcome| !outcome.settled()).unwrap();
+        assert!(
+            matches!(&refused.result, OutcomeKind::NotStored { detail } if detail.contains("too many gaps"))
+        );
+        assert!(
+            acks(std::slice::from_ref(refused), now()).is_empty(),
+            "nothing is said of it"
+        );
+        // Oldest first, everything gets in.
+        for chunk in blocks.chunks(97) {
+            let chunk: Vec<_> = chunk.iter().collect();
+            let outcomes = world.ingest(&chunk).await;
+            assert!(outcomes.iter().all(|outcome| is_stored(&outcome.result)));
+            assert!(
+                outcomes
+                    .iter()
+                    .all(|outcome| outcome.done.len() <= MOST_RANGES)
+            );
+        }
+        let client = world.client().await;
+        let mut expected: Vec<_> = blocks
+            .iter()
+            .flat_map(|sent| truth(&gateway, sent))
+            .collect();
+        expected.sort();
+        assert_eq!(stored(&client, &gateway).await, expected);
+        let ledger = read::ledger(&client, Some(&gateway.id)).await.unwrap();
+        let bulk = ledger.iter().find(|row| row.stream == "bulk").unwrap();
+        assert_eq!((bulk.blocks, bulk.samples, bulk.done.len()), (700, 700, 1));
+    });
+}
+
+#[test]
+fn a_dropped_block_is_closed_by_its_gap_and_the_block_wins() {
+    on_each_database(|database| async move {
+        let world = World::on(&database).await;
+        let mut gateway = world.gateway("depot-1").await;
+        world.one(&gateway.define(&columns())).await;
+        let block = gateway.samples(Stream::Bulk, &[(0, 0, 1), (1, 0, 2)]);
+        let gap = gateway.seal_as(block.number(), Body::Gap(DropReason::Damaged), 2, 3);
+        let again = gateway.seal_as(block.number(), Body::Gap(DropReason::Quota), 2, 3);
+        let dropped = || async {
+            let client = world.client().await;
+            let ledger = read::ledger(&client, Some(&gateway.id)).await.unwrap();
+            let bulk = ledger.into_iter().find(|row| row.stream == "bulk").unwrap();
+            let gaps = world.count("SELECT count(*) FROM telemetry.gap").await;
+            (bulk.blocks, bulk.samples, bulk.dropped, bulk.thinned, gaps)
+        };
+        assert_eq!(
+            world.one(&gap).await,
+            OutcomeKind::Stored {
+                new: true,
+                samples: 2
+            }
+        );
+        assert_eq!(dropped().await, (1, 0, 2, 3, 1));
+        assert!(is_stored(&world.one(&gap).await));
+        assert!(
+            is_stored(&world.one(&again).await),
+            "said twice in other words"
+        );
+        assert_eq!(dropped().await, (1, 0, 2, 3, 1));
+
+        // The block had been on its way after all.
+        assert_eq!(
+            world.one(&block).await,
+            OutcomeKind::Stored {
+                new: true,
+                samples: 2
+            }
+        );
+        assert_eq!(dropped().await, (1, 2, 0, 0, 0));
+        assert_eq!(stored(&world.client().await, &gateway).await, {
+            let mut expected = truth(&gateway, &block);
+            expected.sort();
+            expected
+        });
+        assert_eq!(
+            world.one(&block).await,
+            OutcomeKind::Stored {
+                new: false,
+                samples: 2
+            }
+        );
+        // And the gap, delivered again, is told so.
+        let outcome = world.ingest(&[&gap]).await.remove(0);
+        assert_eq!(
+            outcome.result,
+            OutcomeKind::Superseded { kept: block.digest }
+        );
+        let ack = acks(&[outcome], now()).remove(0);
+        for digest in [gap.digest, block.digest] {
+            let verdict = ack.answers[0].verdict(&block.number(), &digest);
+            assert_eq!(verdict, Some(&Verdict::Stored));
+        }
+        assert_eq!(dropped().await, (1, 2, 0, 0, 0));
+
+        // Both in one batch, in either order.
+        for flip in [false, true] {
+            let block = gateway.samples(Stream::Bulk, &[(0, 9, 1)]);
+            let gap = gateway.seal_as(block.number(), Body::Gap(DropReason::Quota), 1, 0);
+            let batch = if flip { [&gap, &block] } else { [&block, &gap] };
+            let outcomes = world.ingest(&batch).await;
+            let kept = block.digest;
+            assert_eq!(
+                outcomes[usize::from(flip)].result,
+                OutcomeKind::Stored {
+                    new: true,
+                    samples: 1
+                }
+            );
+            assert_eq!(
+                outcomes[usize::from(!flip)].result,
+                OutcomeKind::Superseded { kept }
+            );
+        }
+        assert_eq!(
+            world
+                .count("SELECT count(*) FROM telemetry.quarantine")
+                .await,
+            0
+        );
+    });
+}
+
+#[test]
+fn a_gap_says_how_much_and_why() {
+    on_each_database(|database| async move {
+        let world = World::on(&database).await;
+        let mut gateway = world.gateway("depot-1").await;
+        let number = gateway.number(Stream::Live);
+        let gap = gateway.seal_as(number, Body::Gap(DropReason::Quota), 123, 0);
+        assert!(is_stored(&world.one(&gap).await));
+        let client = world.client().await;
+        let row = client
+            .query_one("SELECT reason, samples, stream FROM telemetry.gap", &[])
+            .await
+            .unwrap();
+        assert_eq!(
+            (
+                row.get::<_, &str>(0),
+                row.get::<_, i64>(1),
+                row.get::<_, i16>(2)
+            ),
+            ("quota", 123, 2)
+        );
+    });
+}

@@ -1,0 +1,12 @@
+//! Blocks become rows, on real databases of every flavour.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod exactly_once;
+mod flow;
+mod gaps;
+mod poison;
+mod reading;
+mod storage;
+mod time;
+mod trouble;
+mod world;

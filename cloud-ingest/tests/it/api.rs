@@ -1,0 +1,413 @@
+//! Every route, every error.
+
+use std::time::Duration;
+
+use cloud_ingest::http::{document, problem::Code};
+use platform::testing::{TestDatabase, on_each_database};
+use serde_json::Value;
+use shared_protocol::{Stream, catalogue};
+
+use crate::{
+    http::{Answer, ask, get},
+    machine::until,
+    service::{EMBEDDED, Place},
+};
+
+/// 2025-10-09T08:53:20Z.
+const WALL_US: i64 = 1_760_000_000_000_000;
+const SIGNAL: &str = "Vehicle.Powertrain.TractionBattery.StateOfCharge.Current";
+
+fn problem(answer: &Answer, status: u16, code: &str) -> Value {
+    assert_eq!(answer.status, status, "{}", answer.body);
+    assert_eq!(answer.headers["content-type"], "application/problem+json");
+    let problem = answer.json();
+    assert_eq!(problem["code"], code);
+    assert_eq!(problem["status"], status);
+    assert_eq!(problem["type"], "about:blank");
+    assert!(
+        problem["title"]
+            .as_str()
+            .is_some_and(|title| !title.is_empty())
+    );
+    assert!(
+        problem["detail"]
+            .as_str()
+            .is_some_and(|detail| !detail.is_empty())
+    );
+    problem
+}
+
+#[test]
+fn what_was_measured_can_be_read() {
+    on_each_database(async |database: TestDatabase| {
+        let place = Place::new(&database.url, EMBEDDED);
+        let service = place.serve();
+        let base = &service.http;
+        for name in ["depot-1", "depot-2", "depot-3"] {
+            let mut gateway = place.gateway(name);
+            gateway.columns();
+            gateway
+                .deliver(
+                    &service.broker,
+                    Duration::from_secs(2),
+                    Duration::from_secs(30),
+                )
+                .await;
+            gateway.samples(Stream::Live, 50, WALL_US);
+            gateway
+                .deliver(
+                    &service.broker,
+                    Duration::from_secs(2),
+                    Duration::from_secs(30),
+                )
+                .await;
+        }
+
+        // Pages of assets, each asset once.
+        let (mut assets, mut path) = (Vec::new(), "/v1/assets?limit=2".to_owned());
+        loop {
+            let page = get(base, &path).await.json();
+            assets.extend(page["items"].as_array().unwrap().clone());
+            let Some(next) = page["next"].as_str() else {
+                break;
+            };
+            path = format!("/v1/assets?limit=2&cursor={next}");
+        }
+        assert_eq!(assets.len(), 3);
+        let known: Vec<&Value> = assets
+            .iter()
+            .map(|asset| &asset["known_as"][0]["gateway"])
+            .collect();
+        assert_eq!(known, ["depot-1", "depot-2", "depot-3"]);
+        let id = assets[0]["id"].as_i64().unwrap();
+
+        // 500 + 49 steps of a tenth, at the last of 50 seconds.
+        let latest = get(base, &format!("/v1/assets/{id}/latest")).await.json();
+        assert_eq!(latest["asset"]["id"], id);
+        let of = |name: &str| {
+            let values = latest["values"].as_array().unwrap();
+            values
+                .iter()
+                .find(|value| value["signal"] == name)
+                .unwrap()
+                .clone()
+        };
+        let charge = of(SIGNAL);
+        assert_eq!(charge["value"], 54.9);
+        assert_eq!(charge["unit"], "percent");
+        assert_eq!(charge["source"], "can");
+        assert_eq!(charge["time"], "2025-10-09T08:54:09Z");
+        assert_eq!(of("VCU.Mood")["value"], 49.0);
+
+        // Pages of a series, oldest first, each value once.
+        for (signal, first, last) in [(SIGNAL, 50.5, 54.4), ("VCU.Mood", 5.0, 44.0)] {
+            let query = format!(
+                "/v1/assets/{id}/series?signal={signal}&from=2025-10-09T08:53:25Z&to=2025-10-09T08:54:05Z&limit=7"
+            );
+            let (mut points, mut path) = (Vec::new(), query.clone());
+            loop {
+                let page = get(base, &path).await.json();
+                points.extend(page["points"].as_array().unwrap().clone());
+                let Some(next) = page["next"].as_str() else {
+                    break;
+                };
+                path = format!("{query}&cursor={next}");
+            }
+            assert_eq!(points.len(), 40, "{signal}");
+            assert_eq!(
+                (&points[0]["value"], &points[39]["value"]),
+                (&first.into(), &last.into())
+            );
+            assert_eq!(points[0]["time"], "2025-10-09T08:53:25Z");
+            let times: Vec<&str> = points
+                .iter()
+                .map(|point| point["time"].as_str().unwrap())
+                .collect();
+            assert!(times.is_sorted());
+        }
+        let none = get(base, &format!("/v1/assets/{id}/series?signal=Nothing"))
+            .await
+            .json();
+        assert_eq!(none["points"].as_array().unwrap().len(), 0);
+        let by = |source: &str| {
+            format!(
+                "/v1/assets/{id}/series?signal={SIGNAL}&from=2025-10-09T00:00:00Z&to=2025-10-10T00:00:00Z&source={source}"
+            )
+        };
+        assert_eq!(
+            get(base, &by("can")).await.json()["points"]
+                .as_array()
+                .unwrap()
+                .len(),
+            50
+        );
+        assert_eq!(
+            get(base, &by("obd")).await.json()["points"]
+                .as_array()
+                .unwrap()
+                .len(),
+            0
+        );
+
+        // The ledgers' sums.
+        let page = get(base, "/v1/gateways?limit=2").await.json();
+        let next = page["next"].as_str().unwrap();
+        let rest = get(base, &format!("/v1/gateways?limit=2&cursor={next}"))
+            .await
+            .json();
+        assert_eq!(
+            (
+                page["items"].as_array().unwrap().len(),
+                rest["items"].as_array().unwrap().len()
+            ),
+            (2, 1)
+        );
+        let gateway = &rest["items"][0];
+        assert_eq!(gateway["name"], "depot-3");
+        let live = gateway["streams"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|s| s["stream"] == "live")
+            .unwrap();
+        assert_eq!(
+            (&live["blocks"], &live["samples"], &live["dropped"]),
+            (&1.into(), &100.into(), &0.into())
+        );
+
+        let signals = get(base, "/v1/signals").await.json();
+        assert_eq!(
+            signals["items"].as_array().unwrap().len(),
+            catalogue().signals().len()
+        );
+        assert_eq!(signals["items"][0]["name"], SIGNAL);
+
+        let ready = get(base, "/health/ready").await;
+        assert_eq!(ready.status, 200, "{}", ready.body);
+        assert!(ready.json()["last_commit_age_s"].as_f64().unwrap() < 60.0);
+        until("metrics", 5, || async {
+            let metrics = get(base, "/metrics").await.body;
+            metrics.contains("patio_ingest_batch_seconds_bucket")
+                && metrics.contains("patio_mqtt_connected{")
+        })
+        .await;
+        service.stop();
+    });
+}
+
+#[test]
+fn every_error_is_a_problem() {
+    on_each_database(async |database: TestDatabase| {
+        let place = Place::new(&database.url, EMBEDDED);
+        let service = place.serve();
+        let base = &service.http;
+        let series = format!("/v1/assets/1/series?signal={SIGNAL}");
+        for (path, field, value, rule) in [
+            (
+                "/v1/assets?limit=0",
+                "limit",
+                "0",
+                "a whole number from 1 to 1000",
+            ),
+            (
+                "/v1/assets?limit=ten",
+                "limit",
+                "ten",
+                "a whole number from 1 to 1000",
+            ),
+            ("/v1/assets?limit=1&limit=2", "limit", "2", "given once"),
+            (
+                "/v1/assets?cursor=x",
+                "cursor",
+                "x",
+                "what `next` of the page before says",
+            ),
+            (
+                "/v1/assets?colour=red",
+                "colour",
+                "red",
+                "one of the known parameters: limit, cursor",
+            ),
+            ("/v1/assets/x/latest", "id", "x", "the number of an asset"),
+            ("/v1/assets/-1/latest", "id", "-1", "the number of an asset"),
+            ("/v1/assets/1/series", "signal", "", "the name of a signal"),
+            (
+                &format!("{series}&from=yesterday"),
+                "from",
+                "yesterday",
+                "a time as RFC 3339 has it, such as 2026-03-01T08:00:00Z",
+            ),
+            (
+                &format!("{series}&from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z"),
+                "from",
+                "2026-01-02T00:00:00Z",
+                "before `to`",
+            ),
+            (
+                &format!("{series}&source=can&limit=99999"),
+                "limit",
+                "99999",
+                "a whole number from 1 to 10000",
+            ),
+            (
+                &format!("{series}&cursor=5"),
+                "cursor",
+                "5",
+                "what `next` of the page before says",
+            ),
+            (
+                &format!("{series}&source=wire"),
+                "source",
+                "wire",
+                "one of can, obd, modbus, ocpp, gateway, teltonika, geotab, json",
+            ),
+            (
+                "/v1/gateways?cursor=No%20Body",
+                "cursor",
+                "No Body",
+                "what `next` of the page before says",
+            ),
+            (
+                "/v1/signals?limit=1",
+                "limit",
+                "1",
+                "one of the known parameters: ",
+            ),
+        ] {
+            let problem = problem(&get(base, path).await, 400, "bad_parameter");
+            assert_eq!(
+                (&problem["field"], &problem["value"], &problem["rule"]),
+                (&field.into(), &value.into(), &rule.into()),
+                "{path}"
+            );
+        }
+        problem(
+            &get(base, "/v1/assets/7/latest").await,
+            404,
+            "asset_not_found",
+        );
+        problem(&get(base, &series).await, 404, "asset_not_found");
+        problem(&get(base, "/v2/assets").await, 404, "route_not_found");
+        let wrong = ask(base, "POST /v1/assets", "content-length: 0\r\n", "").await;
+        problem(&wrong, 405, "method_not_allowed");
+        assert!(wrong.headers["allow"].contains("GET"));
+        let long = ask(base, "GET /v1/assets", "content-length: 100000\r\n", "").await;
+        problem(&long, 413, "body_too_long");
+
+        let own = ask(base, "GET /v1/assets", "x-request-id: mine-7\r\n", "").await;
+        assert_eq!(own.headers["x-request-id"], "mine-7");
+        assert_eq!(
+            get(base, "/nothing").await.headers["x-request-id"].len(),
+            36
+        );
+        let log = service.stop();
+        assert!(log.contains("mine-7"), "{log}");
+    });
+}
+
+/// Whoever holds up the database gets an answer that says so.
+#[test]
+fn a_question_that_takes_too_long_is_given_up() {
+    on_each_database(async |database: TestDatabase| {
+        let place = Place::new(&database.url, EMBEDDED);
+        let service = place.serve();
+        let db = database.connect().await;
+        let mut client = db.get().await.unwrap();
+        let lock = client.transaction().await.unwrap();
+        lock.batch_execute("LOCK TABLE platform.gateway IN ACCESS EXCLUSIVE MODE")
+            .await
+            .unwrap();
+        let late = get(&service.http, "/v1/gateways").await;
+        problem(&late, 504, "deadline_exceeded");
+        lock.rollback().await.unwrap();
+        assert_eq!(get(&service.http, "/v1/gateways").await.status, 200);
+        service.stop();
+    });
+}
+
+/// The document names every route, and every route of the document is there.
+#[test]
+fn the_document_lists_every_route() {
+    on_each_database(async |database: TestDatabase| {
+        let place = Place::new(&database.url, EMBEDDED);
+        let service = place.serve();
+        let base = &service.http;
+        let served = get(base, "/openapi.json").await.json();
+        let paths: Vec<&String> = served["paths"].as_object().unwrap().keys().collect();
+        let expected = [
+            "/health/live",
+            "/health/ready",
+            "/metrics",
+            "/v1/assets",
+            "/v1/assets/{id}/latest",
+            "/v1/assets/{id}/series",
+            "/v1/gateways",
+            "/v1/signals",
+        ];
+        let mut sorted = paths.clone();
+        sorted.sort();
+        assert_eq!(sorted, expected);
+        for path in paths {
+            let answer = get(base, &path.replace("{id}", "1")).await;
+            let missing = answer.body.contains("route_not_found");
+            assert!(!missing, "{path}");
+            let operation = &served["paths"][path]["get"];
+            assert!(
+                operation["summary"].is_string() || operation["description"].is_string(),
+                "{path}"
+            );
+            assert!(
+                operation["responses"]
+                    .as_object()
+                    .is_some_and(|answers| !answers.is_empty()),
+                "{path}"
+            );
+        }
+        let docs = get(base, "/docs/").await;
+        assert!(
+            docs.status == 200 && docs.body.contains("swagger"),
+            "{}",
+            docs.body
+        );
+        service.stop();
+    });
+}
+
+/// References of the document lead somewhere, and each code is in it.
+#[test]
+fn the_document_is_whole() {
+    let document = serde_json::to_value(document()).unwrap();
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(!found.is_empty());
+    for target in found {
+        let pointer = target.strip_prefix('#').unwrap();
+        assert!(
+            document.pointer(pointer).is_some(),
+            "{target} leads nowhere"
+        );
+    }
+    let codes = document
+        .pointer("/components/schemas/Code")
+        .unwrap()
+        .to_string();
+    for code in Code::ALL {
+        let name = serde_json::to_value(code).unwrap();
+        assert!(codes.contains(name.as_str().unwrap()), "{name}");
+    }
+}
+
+fn references(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                match value.as_str() {
+                    Some(target) if key == "$ref" => found.push(target.to_owned()),
+                    _ => references(value, found),
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
+}

@@ -1,0 +1,15 @@
+//! The program from the outside: its command line, its broker, its pipeline, its API.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod api;
+mod broker;
+mod config;
+mod external;
+mod gateway;
+mod http;
+mod machine;
+mod pipeline;
+mod protocol;
+mod register;
+mod serve;
+mod service;
