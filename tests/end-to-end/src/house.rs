@@ -1,0 +1,332 @@
+//! The house: keys and configuration files in one folder, and the programs in their order.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+
+use crate::process::{self, Process};
+
+const READY: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_secs(40);
+/// The gateway's name everywhere.
+pub const GATEWAY: &str = "demo-1";
+
+/// What is to be set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Everything lives here: keys, configuration, buffer, logs, truth.
+    pub folder: PathBuf,
+    /// The database of the cloud.
+    pub database_url: String,
+    /// Vehicles of the virtual depot.
+    pub cars: u32,
+    /// Charging stations of the virtual depot.
+    pub chargers: u32,
+    /// Seed of everything that is random in the virtual depot.
+    pub seed: u64,
+    /// How much faster than real its vehicles live.
+    pub speed: f64,
+    /// A recorded bus to read instead of virtual cars.
+    pub replay: Option<Replay>,
+}
+
+/// A recorded bus.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// The recording.
+    pub log: PathBuf,
+    /// DBC files, each with the bus of the recording that it describes; without a number it describes all of them.
+    pub dbcs: Vec<(PathBuf, Option<u16>)>,
+    /// How many times as fast as it was recorded.
+    pub speed: f64,
+}
+
+/// What the virtual depot says of itself (`depot.json`).
+#[derive(Debug, Default, Deserialize)]
+struct Endpoints {
+    #[serde(default)]
+    cars: Vec<Car>,
+    #[serde(default)]
+    chargers: Vec<Device>,
+    #[serde(default)]
+    meters: Vec<Device>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Car {
+    asset: String,
+    interface: String,
+    profile: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Device {
+    asset: String,
+    address: String,
+    unit: u8,
+    map: String,
+}
+
+/// A house that has been set up. Its programs may be started, stopped and killed one by one.
+#[derive(Debug)]
+pub struct House {
+    options: Options,
+    ports: Ports,
+    /// The virtual depot.
+    pub depot: Option<Process>,
+    /// The cloud.
+    pub cloud: Option<Process>,
+    /// The gateway.
+    pub edge: Option<Process>,
+}
+
+#[derive(Debug)]
+struct Ports {
+    http: u16,
+    broker: u16,
+}
+
+/// A port that is free now. Another program may take it before it is used; then starting fails and says so.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+impl House {
+    /// Makes keys, starts the virtual depot, writes the configuration files and enters the gateway in the cloud's register.
+    pub async fn set_up(options: Options) -> Result<Self> {
+        fs::create_dir_all(&options.folder)
+            .with_context(|| options.folder.display().to_string())?;
+        let mut house = Self {
+            ports: Ports {
+                http: free_port()?,
+                broker: free_port()?,
+            },
+            options,
+            depot: None,
+            cloud: None,
+            edge: None,
+        };
+        let cloud_key = house.key("cloud-ingest", "cloud.key").await?;
+        let gateway_key = house.key("edge", "gateway.key").await?;
+        let endpoints = house.start_depot().await?;
+        fs::write(house.path("cloud.toml"), house.cloud_config())?;
+        fs::write(
+            house.path("gateway.toml"),
+            house.gateway_config(&cloud_key, &endpoints),
+        )?;
+        let config = house.text("cloud.toml");
+        let migrate = ["database", "migrate", "--config", &config];
+        process::output(&process::program("cloud-ingest")?, &migrate).await?;
+        let add = [
+            "gateway",
+            "add",
+            "--config",
+            &config,
+            "--id",
+            GATEWAY,
+            "--public-key",
+            &gateway_key,
+        ];
+        process::output(&process::program("cloud-ingest")?, &add).await?;
+        Ok(house)
+    }
+
+    /// The address of the cloud's API.
+    pub fn http(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.http)
+    }
+
+    /// The folder of the house.
+    pub fn folder(&self) -> &Path {
+        &self.options.folder
+    }
+
+    /// A file of the house.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.options.folder.join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// Makes a key, once, and returns its public half.
+    async fn key(&self, program: &str, name: &str) -> Result<String> {
+        let path = self.path(name);
+        if let Ok(text) = fs::read_to_string(&path) {
+            let key = shared_protocol::SigningKey::from_hex(&text)
+                .with_context(|| path.display().to_string())?;
+            return Ok(key.verifying_key().to_string());
+        }
+        process::output(
+            &process::program(program)?,
+            &["keygen", "--out", &self.text(name)],
+        )
+        .await
+    }
+
+    async fn start_depot(&mut self) -> Result<Endpoints> {
+        let options = &self.options;
+        let cars = if options.replay.is_some() {
+            0
+        } else {
+            options.cars
+        };
+        if cars == 0 && options.chargers == 0 {
+            return Ok(Endpoints::default());
+        }
+        let folder = self.path("depot");
+        fs::create_dir_all(&folder)?;
+        let arguments = [
+            "--dir",
+            &folder.display().to_string(),
+            "--seed",
+            &options.seed.to_string(),
+            "--cars",
+            &cars.to_string(),
+            "--chargers",
+            &options.chargers.to_string(),
+            "--speed",
+            &options.speed.to_string(),
+        ];
+        let mut depot = Process::start(
+            "virtual-depot",
+            &process::program("virtual-depot")?,
+            &arguments,
+            &options.folder,
+        )?;
+        let json = depot.ready("ready", READY).await?;
+        self.depot = Some(depot);
+        let text = fs::read_to_string(&json).with_context(|| json.clone())?;
+        serde_json::from_str(&text).with_context(|| json)
+    }
+
+    fn cloud_config(&self) -> String {
+        format!(
+            "[database]\nurl = {:?}\n\n[http]\nlisten = \"127.0.0.1:{}\"\n\n[mqtt]\nbroker = \"embedded\"\nlisten = \"127.0.0.1:{}\"\n\n\
+             [keys]\nsigning = \"cloud.key\"\n",
+            self.options.database_url, self.ports.http, self.ports.broker
+        )
+    }
+
+    fn gateway_config(&self, cloud_key: &str, endpoints: &Endpoints) -> String {
+        let mut text = format!(
+            "[gateway]\nid = \"{GATEWAY}\"\nkey = \"gateway.key\"\ndata = \"buffer\"\n\n\
+             [cloud]\nbroker = \"mqtt://127.0.0.1:{}\"\npublic_key = \"{cloud_key}\"\n",
+            self.ports.broker
+        );
+        for car in &endpoints.cars {
+            let _ = write!(
+                text,
+                "\n[[can]]\nasset = {:?}\ninterface = {:?}\nprofile = {:?}\ndiagnostics = true\n",
+                car.asset, car.interface, car.profile
+            );
+        }
+        if let Some(replay) = &self.options.replay {
+            for (dbc, bus) in &replay.dbcs {
+                let bus_option = bus.map(|bus| format!("bus={bus}&")).unwrap_or_default();
+                let asset = bus.map_or("replay".to_owned(), |bus| format!("replay-bus{bus}"));
+                let interface = format!(
+                    "replay:{}?{bus_option}speed={}",
+                    replay.log.display(),
+                    replay.speed
+                );
+                let _ = write!(
+                    text,
+                    "\n[[can]]\nasset = {asset:?}\ninterface = {interface:?}\ndbc = {:?}\n",
+                    dbc.display().to_string()
+                );
+            }
+        }
+        for device in endpoints.chargers.iter().chain(&endpoints.meters) {
+            // Two seconds: on a busy machine an answer that was given and not waited for would count as lost.
+            let _ = write!(
+                text,
+                "\n[[modbus]]\nname = {:?}\naddress = {:?}\ntimeout = \"2s\"\n[[modbus.device]]\nasset = {:?}\nunit = {}\nmap = {:?}\n",
+                device.asset, device.address, device.asset, device.unit, device.map
+            );
+        }
+        text
+    }
+
+    /// Starts the cloud and waits until it takes blocks.
+    pub async fn start_cloud(&mut self) -> Result<()> {
+        let config = self.text("cloud.toml");
+        let program = process::program("cloud-ingest")?;
+        let mut cloud = Process::start(
+            "cloud-ingest",
+            &program,
+            &["serve", "--config", &config],
+            &self.options.folder,
+        )?;
+        cloud.ready("ready", READY).await?;
+        self.cloud = Some(cloud);
+        Ok(())
+    }
+
+    /// Starts the gateway, which reports each second.
+    pub fn start_edge(&mut self) -> Result<()> {
+        let config = self.text("gateway.toml");
+        let arguments = ["run", "--config", &config, "--report"];
+        self.edge = Some(Process::start(
+            "edge",
+            &process::program("edge")?,
+            &arguments,
+            &self.options.folder,
+        )?);
+        Ok(())
+    }
+
+    /// Runs the gateway until every recording has been played and all of it is acknowledged.
+    pub async fn play(&mut self, within: Duration) -> Result<()> {
+        let config = self.text("gateway.toml");
+        let arguments = ["run", "--config", &config, "--until-played"];
+        let mut edge = Process::start(
+            "edge",
+            &process::program("edge")?,
+            &arguments,
+            &self.options.folder,
+        )?;
+        edge.ended(within).await
+    }
+
+    /// Stops the depot: from then on nothing new is said, and its truth is complete.
+    pub async fn stop_depot(&mut self) -> Result<()> {
+        if let Some(mut depot) = self.depot.take() {
+            depot.say("stop").await?;
+            depot.ended(STOP).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops the gateway, which commits all it has read and waits a moment for the cloud.
+    pub async fn stop_edge(&mut self) -> Result<()> {
+        match self.edge.take() {
+            Some(mut edge) => edge.stop(STOP).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Stops the cloud.
+    pub async fn stop_cloud(&mut self) -> Result<()> {
+        match self.cloud.take() {
+            Some(mut cloud) => cloud.stop(STOP).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Stops everything in order; the first error is told after all have been stopped.
+    pub async fn stop(&mut self) -> Result<()> {
+        let depot = self.stop_depot().await;
+        let edge = self.stop_edge().await;
+        let cloud = self.stop_cloud().await;
+        depot.and(edge).and(cloud)
+    }
+}

@@ -1,0 +1,142 @@
+//! What is shown while the house runs.
+
+use std::{fmt::Write as _, io::IsTerminal as _};
+
+use serde::Deserialize;
+
+/// The gateway's line of each second (`edge run --report`).
+#[derive(Clone, Debug, Deserialize)]
+pub struct Report {
+    /// Counters of each stream.
+    pub streams: Vec<Stream>,
+    /// Samples that no commit has made durable yet.
+    pub pending: u64,
+    /// Why commits fail at present.
+    pub buffer_failing: Option<String>,
+    /// The uplink.
+    pub uplink: Uplink,
+}
+
+/// Counters of one stream, in samples.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Stream {
+    /// Its name.
+    pub stream: String,
+    /// Ever made durable.
+    pub produced: u64,
+    /// Journalled, not sealed.
+    pub open: u64,
+    /// Sealed, not acknowledged.
+    pub buffered: u64,
+    /// Acknowledged.
+    pub acknowledged: u64,
+    /// Absent for good.
+    pub dropped: u64,
+}
+
+/// State of the uplink.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Uplink {
+    /// Whether the broker has taken the gateway.
+    pub connected: bool,
+    /// Blocks sent again.
+    pub resent: u64,
+}
+
+impl Report {
+    /// One counter, summed over the streams.
+    pub fn sum(&self, of: impl Fn(&Stream) -> u64) -> u64 {
+        self.streams.iter().map(of).sum()
+    }
+
+    /// Whether `produced = open + buffered + acknowledged + dropped` in every stream.
+    pub fn conserved(&self) -> bool {
+        self.streams
+            .iter()
+            .all(|s| s.produced == s.open + s.buffered + s.acknowledged + s.dropped)
+    }
+}
+
+/// Shows one line a second: in place on a terminal, one below the other elsewhere (each fifth, to keep logs short).
+#[derive(Debug, Default)]
+pub struct Screen {
+    before: Option<u64>,
+    shown: u64,
+}
+
+impl Screen {
+    /// Shows a report with some latest values.
+    pub fn show(&mut self, report: &Report, latest: &str) {
+        let produced = report.sum(|s| s.produced);
+        let rate = produced.saturating_sub(self.before.replace(produced).unwrap_or(produced));
+        let mut line = format!(
+            "{rate:>6} samples/s · produced {produced} · buffered {} · acknowledged {} · {}",
+            report.sum(|s| s.buffered + s.open),
+            report.sum(|s| s.acknowledged),
+            if report.uplink.connected {
+                "connected"
+            } else {
+                "no broker"
+            },
+        );
+        if let Some(failing) = &report.buffer_failing {
+            let _ = write!(line, " · the buffer cannot commit: {failing}");
+        }
+        if !latest.is_empty() {
+            let _ = write!(line, " · {latest}");
+        }
+        if std::io::stdout().is_terminal() {
+            print!("\r\x1b[2K{line}");
+            let _ = std::io::Write::flush(&mut std::io::stdout());
+        } else if self.shown.is_multiple_of(5) {
+            println!("{line}");
+        }
+        self.shown += 1;
+    }
+}
+
+/// A few latest values from the cloud's API, as people want to see them; empty when it does not answer.
+pub fn latest(http: &str) -> String {
+    let get = |path: String| -> Option<serde_json::Value> {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .timeout_global(Some(std::time::Duration::from_millis(800)))
+            .build()
+            .into();
+        agent
+            .get(format!("{http}{path}"))
+            .call()
+            .ok()?
+            .body_mut()
+            .read_json()
+            .ok()
+    };
+    let Some(assets) = get("/v1/assets?limit=100".into()) else {
+        return String::new();
+    };
+    let mut shown = Vec::new();
+    for (key, signal) in [
+        (
+            "car-01",
+            "Vehicle.Powertrain.TractionBattery.StateOfCharge.Current",
+        ),
+        ("charger-01", "Power.Active.Import"),
+        ("meter-01", "W"),
+    ] {
+        let is_it = |asset: &&serde_json::Value| asset["known_as"][0]["local_key"] == key;
+        let asset = assets["items"]
+            .as_array()
+            .and_then(|assets| assets.iter().find(is_it));
+        let Some(asset) = asset else { continue };
+        let Some(latest) = get(format!("/v1/assets/{}/latest", asset["id"])) else {
+            continue;
+        };
+        let values = latest["values"].as_array();
+        if let Some(value) =
+            values.and_then(|values| values.iter().find(|value| value["signal"] == signal))
+        {
+            let unit = value["unit"].as_str().unwrap_or("").replace("percent", "%");
+            shown.push(format!("{key} {} {unit}", value["value"]));
+        }
+    }
+    shown.join(", ")
+}

@@ -1,0 +1,144 @@
+//! Gateway, cloud and broker are killed at random while a depot runs: nothing that the gateway had made durable is lost,
+//! nothing is stored twice, and no value is another than the depot's.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use end_to_end::{
+    check,
+    house::{House, Options},
+    live::Report,
+};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{databases, seconds};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Victim {
+    Edge,
+    Cloud,
+    Broker,
+}
+
+/// The child processes of a process: the cloud's broker.
+fn children(parent: u32) -> Vec<i32> {
+    let tasks = fs::read_dir(format!("/proc/{parent}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    tasks
+        .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
+        .flat_map(|text| {
+            text.split_whitespace()
+                .filter_map(|id| id.parse().ok())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+async fn kill(house: &mut House, victim: Victim) {
+    match victim {
+        Victim::Edge => {
+            house.edge.as_mut().unwrap().kill().await.unwrap();
+            house.start_edge().unwrap();
+        }
+        Victim::Cloud => {
+            house.cloud.as_mut().unwrap().kill().await.unwrap();
+            house.start_cloud().await.unwrap();
+        }
+        Victim::Broker => {
+            for child in children(house.cloud.as_ref().unwrap().id().unwrap()) {
+                // It may have ended by itself meanwhile.
+                let _ = kill_process(Pid::from_raw(child).unwrap(), Signal::KILL);
+            }
+        }
+    }
+}
+
+/// Waits until the gateway has nothing left that the cloud does not have.
+async fn drain(house: &mut House) {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    loop {
+        house.stop_edge().await.unwrap();
+        if check::ledger(&house.path("buffer")).unwrap().waiting == 0 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the backlog does not drain");
+        house.start_edge().unwrap();
+        let edge = house.edge.as_mut().unwrap();
+        while let Some(line) = edge.line().await {
+            let report: Report = serde_json::from_str(&line).unwrap();
+            if report.sum(|stream| stream.buffered) == 0 || Instant::now() > deadline {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_at_random_lose_and_duplicate_nothing() {
+    let Some((flavour, url)) = databases().into_iter().next() else {
+        return;
+    };
+    let seed = std::env::var("PATIO_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(rand::random::<u64>);
+    println!("PATIO_SEED={seed} repeats this run's choices; database: {flavour}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let database_url = check::fresh_database(&url, "patio_kills").await.unwrap();
+    let options = Options {
+        folder: folder.path().to_owned(),
+        database_url: database_url.clone(),
+        cars: 5,
+        chargers: 5,
+        seed,
+        speed: 1.0,
+        replay: None,
+    };
+    let mut house = House::set_up(options).await.unwrap();
+    house.start_cloud().await.unwrap();
+    house.start_edge().unwrap();
+    let end = Instant::now() + Duration::from_secs(seconds(30));
+    let mut kills = Vec::new();
+    while Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(random.random_range(200..4000))).await;
+        let victim = [Victim::Edge, Victim::Cloud, Victim::Broker][random.random_range(0..3)];
+        kill(&mut house, victim).await;
+        kills.push(victim);
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    house.stop_depot().await.unwrap();
+    drain(&mut house).await;
+    house.stop_cloud().await.unwrap();
+
+    let truth = house.path("depot").join("truth.jsonl");
+    let verdict = check::check(&database_url, &house.path("buffer"), &truth)
+        .await
+        .unwrap();
+    let count = |victim| kills.iter().filter(|killed| **killed == victim).count();
+    println!(
+        "{} kills (gateway {}, cloud {}, broker {}): {} samples made durable, {} stored, {} duplicated, {} wrong; \
+         {} were in the gateway's memory when it was killed",
+        kills.len(),
+        count(Victim::Edge),
+        count(Victim::Cloud),
+        count(Victim::Broker),
+        verdict.ledger.produced,
+        verdict.stored,
+        verdict.report.total.duplicated,
+        verdict.report.total.wrong,
+        verdict.report.total.lost + verdict.report.total.unread,
+    );
+    assert!(verdict.stored > 0, "nothing was stored");
+    assert!(
+        verdict.is_conserved(),
+        "{:?} {:?}",
+        verdict.ledger,
+        verdict.report
+    );
+}

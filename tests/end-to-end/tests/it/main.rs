@@ -1,0 +1,34 @@
+//! The real programs as processes, a real database, faults.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod bad_input;
+mod kills;
+mod kona;
+
+use std::path::{Path, PathBuf};
+
+/// The databases to test with, `(flavour, URL)`; none after saying that the test is skipped.
+fn databases() -> Vec<(String, String)> {
+    let Ok(text) = std::env::var("PATIO_TEST_DATABASE_URLS") else {
+        eprintln!("skipped: no PATIO_TEST_DATABASE_URLS (scripts/test sets it)");
+        return Vec::new();
+    };
+    let pair = |word: &str| {
+        word.split_once('=')
+            .map(|(flavour, url)| (flavour.to_owned(), url.to_owned()))
+    };
+    text.split_whitespace().filter_map(pair).collect()
+}
+
+/// How long a fault test may go on.
+fn seconds(default: u64) -> u64 {
+    std::env::var("PATIO_TEST_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}

@@ -1,0 +1,133 @@
+//! Binding everything that can be connected to.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
+
+use tokio::net::TcpListener;
+
+use super::{CarEntry, DepotError, Description, DeviceEntry, Shared};
+use crate::{
+    bus::{
+        broadcast::Broadcast,
+        connection,
+        ecu::Ecu,
+        model::Model,
+        server::{self as bus_server, BusHandle},
+        socketcand::LONGEST_BUS,
+    },
+    devices::{
+        map::Device,
+        server::{Server, UNIT, Which},
+    },
+    yard::{ChargerReport, MeterReport, Setup, name},
+};
+
+/// A depot that is being started.
+pub(super) struct Starting {
+    pub(super) shared: Arc<Shared>,
+    pub(super) setup: Setup,
+    /// The next port to bind; any if there is none.
+    pub(super) next_port: Option<u16>,
+    /// Grows with everything that is bound.
+    pub(super) description: Description,
+}
+
+impl Starting {
+    /// Binds and starts everything that can be connected to.
+    pub(super) async fn bind(
+        &mut self,
+        dir: &Path,
+        model: &Arc<Model>,
+        charger: &Arc<Device<ChargerReport>>,
+        meter: &Arc<Device<MeterReport>>,
+    ) -> Result<(Vec<BusHandle>, Vec<Broadcast>), DepotError> {
+        let Setup {
+            seed,
+            cars,
+            chargers,
+            ..
+        } = self.setup;
+        let (listener, port) = self.listen().await?;
+        let (mut buses, mut broadcasts, mut by_name) = (Vec::new(), Vec::new(), BTreeMap::new());
+        for index in 0..cars {
+            let asset = name("car", index, cars);
+            debug_assert!(asset.len() <= LONGEST_BUS, "at most 2000 cars");
+            let first = self.shared.log.define(&asset, &model.columns);
+            let vin = self.shared.world().cars[index].vin.clone();
+            let ecus = model.ecus.iter();
+            let ecus = ecus.map(|ecu| Ecu::new(ecu, &asset, &vin, first, seed));
+            let ecus = ecus.collect::<Result<Vec<_>, _>>()?;
+            let bus = bus_server::start_bus(&self.shared, index, ecus);
+            by_name.insert(asset.clone(), bus.clone());
+            buses.push(bus);
+            broadcasts.push(Broadcast::new(model, &asset, first, index));
+            self.description.cars.push(CarEntry {
+                interface: format!("socketcand://127.0.0.1:{port}/{asset}"),
+                asset,
+                vin,
+                dbc: dir.join("virtual-car.dbc"),
+                profile: dir.join("virtual-car.toml"),
+            });
+        }
+        let served = connection::serve(Arc::clone(&self.shared), listener, by_name);
+        self.shared.tasks.spawn(served);
+        for index in 0..chargers {
+            let asset = name("charger", index, chargers);
+            let serial = self.shared.world().chargers[index].serial;
+            let which = Which::Charger(index, Arc::clone(charger));
+            let first = self.shared.log.define(&asset, &charger.columns);
+            let entry = self
+                .serve(asset, which, first, charger.name, serial)
+                .await?;
+            self.description.chargers.push(entry);
+        }
+        let serial = self.shared.world().meter.serial;
+        let first = self.shared.log.define("meter-01", &meter.columns);
+        let which = Which::Meter(Arc::clone(meter));
+        let entry = self
+            .serve("meter-01".to_owned(), which, first, meter.name, serial)
+            .await?;
+        self.description.meters.push(entry);
+        Ok((buses, broadcasts))
+    }
+
+    async fn serve(
+        &mut self,
+        asset: String,
+        which: Which,
+        first_column: u32,
+        map: &str,
+        serial: u32,
+    ) -> Result<DeviceEntry, DepotError> {
+        let (listener, port) = self.listen().await?;
+        let server = Server {
+            shared: Arc::clone(&self.shared),
+            asset: asset.clone(),
+            which,
+            first_column,
+            seed: self.setup.seed,
+        };
+        self.shared.tasks.spawn(server.serve(listener));
+        Ok(DeviceEntry {
+            asset,
+            address: format!("tcp://127.0.0.1:{port}"),
+            unit: UNIT,
+            map: map.to_owned(),
+            identity: serial.to_string(),
+        })
+    }
+
+    async fn listen(&mut self) -> Result<(TcpListener, u16), DepotError> {
+        let port = self.next_port.unwrap_or(0);
+        let failed = |error| DepotError::Port { port, error };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?.port();
+        self.next_port = self.next_port.map(|port| port + 1);
+        Ok((listener, bound))
+    }
+}
