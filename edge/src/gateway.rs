@@ -87,7 +87,7 @@ pub struct Status {
 }
 
 /// How long a graceful stop waits for the cloud's word on what it sent last.
-const FAREWELL: Duration = Duration::from_secs(3);
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Starts a gateway: everything that can be wrong is found before anything runs.
 pub fn start(config: Gateway) -> Result<Running, StartError> {
@@ -166,9 +166,13 @@ impl Running {
         self.tasks.join_next().await
     }
 
-    /// Makes all that was read durable, and goes on.
-    pub async fn flush(&self) {
+    /// Makes all that was read durable, and waits until the cloud has acknowledged it; tells whether it has in time.
+    pub async fn acknowledged(&self, within: Duration) -> bool {
         let _ = self.buffer.flush().await;
+        let mut state = self.buffer.state();
+        let answered =
+            state.wait_for(|state| state.totals.iter().all(|totals| totals.buffered == 0));
+        matches!(tokio::time::timeout(within, answered).await, Ok(Ok(_)))
     }
 
     /// Stops reading, seals and commits everything, gives the cloud a moment to answer, and ends.
@@ -176,12 +180,9 @@ impl Running {
         // Sources first: what they have read is in the buffer's queue when they are gone.
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
-        let _ = self.buffer.flush().await;
-        let mut state = self.buffer.state();
         let connected = self.reports.borrow().connected;
-        let answered =
-            state.wait_for(|state| state.totals.iter().all(|totals| totals.buffered == 0));
-        if connected && tokio::time::timeout(FAREWELL, answered).await.is_err() {
+        let wait = if connected { FAREWELL } else { Duration::ZERO };
+        if !self.acknowledged(wait).await {
             tracing::info!(
                 "not all is acknowledged yet; it is kept and goes out at the next start"
             );

@@ -26,7 +26,8 @@ pub struct GatewayTotals {
     streams: Vec<StreamTotals>,
 }
 
-/// What came of a stream. `samples + thinned + dropped + quarantined` is what the gateway produced and the cloud knows of.
+/// What came of a stream. `samples + thinned + dropped + quarantined` is what the gateway produced, as far as the cloud
+/// knows.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StreamTotals {
     /// Its name.

@@ -75,7 +75,8 @@ pub fn run(options: Options) -> Result<ExitCode, Failure> {
         })
 }
 
-/// Ends when standard input does, if it is to be looked at. A thread of its own reads it: tokio's would keep the process.
+/// Ends when standard input does, if it is to be looked at. A thread of its own reads it: tokio's would keep the
+/// process.
 fn parent_gone(look: bool) -> impl Future<Output = ()> {
     let (closed, stdin_closed) = oneshot::channel();
     if look {

@@ -9,7 +9,7 @@ use crate::rooms;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Say what the database is and what is missing. Status 0 when it can be used as it is, 1 when not. Changes nothing.
+    /// Say what the database is and what is missing. Status 0 when it can be used as it is, else 1. Changes nothing.
     Check {
         #[command(flatten)]
         place: Where,

@@ -47,7 +47,7 @@ static DATABASE: Schema = Schema {
             Kind::Integer { min: 4, max: 200 },
             "12",
             "12",
-            "Most connections that are opened to it; a third of them for the API, so that questions never hold up blocks.",
+            "Most connections that are opened to it; a third are the API's, so that questions never hold up blocks.",
         ),
     ],
 };

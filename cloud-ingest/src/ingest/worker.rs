@@ -2,7 +2,8 @@
 //!
 //! A worker holds one batch at a time. While the database is away it keeps that batch and tries again; the queue fills,
 //! reading stops, and the gateways keep what they have. What is not stored although the database answers (too many
-//! gaps in a stream, say) is let go without an answer after a second attempt: its gateway sends it again in its own time.
+//! gaps in a stream, say) is let go without an answer after a second attempt: its gateway sends it again in its own
+//! time.
 
 use std::{sync::Arc, time::Duration};
 

@@ -41,6 +41,9 @@ pub(crate) async fn connect(
     Ok((client, events))
 }
 
+/// Most blocks that are on their way: who sends faster than is stored only fills queues.
+const MOST_IN_FLIGHT: usize = 200;
+
 /// A block that has not been acknowledged.
 struct Pending {
     class: Class,
@@ -245,9 +248,10 @@ impl Gateway {
     }
 
     fn publish(&mut self, client: &AsyncClient, patience: Duration) {
-        let due =
-            |pending: &&mut Pending| pending.sent.is_none_or(|sent| sent.elapsed() > patience);
-        for pending in self.pending.values_mut().filter(due).take(50) {
+        let waits = |pending: &Pending| pending.sent.is_some_and(|sent| sent.elapsed() <= patience);
+        let waiting = self.pending.values().filter(|one| waits(one)).count();
+        let due = self.pending.values_mut().filter(|one| !waits(one));
+        for pending in due.take(MOST_IN_FLIGHT.saturating_sub(waiting)) {
             let to = topic::up(&self.id, pending.class);
             let options = PublishOptions::at_least_once();
             if client

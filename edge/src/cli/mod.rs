@@ -31,7 +31,7 @@ enum Command {
         /// Print one JSON line about its state on standard output every second.
         #[arg(long)]
         report: bool,
-        /// End when every recording has been played to its end and committed.
+        /// End when every recording has been played to its end and acknowledged (or after a minute without).
         #[arg(long)]
         until_played: bool,
     },

@@ -9,6 +9,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::Failure;
 
+/// How long the cloud may take to acknowledge a recording.
+const PLAYED: Duration = Duration::from_secs(60);
+
 pub(super) fn check(config: &Path) -> Result<(), Failure> {
     let gateway = Gateway::read(config).map_err(Failure::input)?;
     println!(
@@ -49,7 +52,10 @@ pub(super) fn run(config: &Path, report: bool, until_played: bool) -> Result<(),
                 ended = running.source_ended() => match ended {
                     Some(Ok(_)) => {}
                     Some(Err(error)) => tracing::error!(%error, "a source has ended by a fault of the program"),
-                    None if until_played => break,
+                    None if until_played => {
+                        running.acknowledged(PLAYED).await;
+                        break;
+                    }
                     None => std::future::pending::<()>().await,
                 },
             }
