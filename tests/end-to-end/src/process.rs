@@ -44,8 +44,7 @@ impl Process {
             .append(true)
             .open(&log)
             .with_context(|| log.display().to_string())?;
-        let mut child = Command::new(program)
-            .args(arguments)
+        let mut child = command(program, arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(file)
@@ -169,10 +168,17 @@ impl Process {
     }
 }
 
+/// A program that is told everything by its arguments and configuration: a database that our own environment names must
+/// not take the place of the one that its file names.
+fn command(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).env_remove("PATIO_DATABASE_URL");
+    command
+}
+
 /// Runs a program to its end and returns its standard output; errors carry its standard error.
 pub async fn output(program: &Path, arguments: &[&str]) -> Result<String> {
-    let output = Command::new(program)
-        .args(arguments)
+    let output = command(program, arguments)
         .stdin(Stdio::null())
         .output()
         .await?;
