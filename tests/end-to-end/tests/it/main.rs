@@ -4,6 +4,7 @@
 mod bad_input;
 mod kills;
 mod kona;
+mod power;
 
 use std::path::{Path, PathBuf};
 
