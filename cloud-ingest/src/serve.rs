@@ -87,7 +87,7 @@ struct Running {
 async fn start(config: Config, database_wait: Duration) -> Result<Running, Failure> {
     let listener = TcpListener::bind(config.http.listen)
         .await
-        .map_err(|error| Failure::occupied("HTTP", config.http.listen, &error))?;
+        .map_err(|error| Failure::occupied("[http] listen", config.http.listen, &error))?;
     let address = listener
         .local_addr()
         .map_err(|error| Failure::run(error.to_string()))?;

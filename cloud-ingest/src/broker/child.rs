@@ -37,7 +37,7 @@ pub struct Options {
 pub fn free_address(listen: SocketAddr) -> Result<SocketAddr, Failure> {
     TcpListener::bind(listen)
         .and_then(|listener| listener.local_addr())
-        .map_err(|error| Failure::occupied("MQTT", listen, &error))
+        .map_err(|error| Failure::occupied("[mqtt] listen", listen, &error))
 }
 
 /// Runs until it is told to stop; fails when the broker dies.

@@ -29,8 +29,8 @@ impl Failure {
         }
     }
 
-    /// An address cannot be listened on.
-    pub fn occupied(what: &str, listen: SocketAddr, error: &io::Error) -> Self {
+    /// The address of a key cannot be listened on.
+    pub fn occupied(key: &str, listen: SocketAddr, error: &io::Error) -> Self {
         let advice = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 "another program listens there: stop it, or choose another port"
@@ -41,7 +41,7 @@ impl Failure {
             }
             _ => "choose another address",
         };
-        Self::bad_input(format!("{what}: cannot listen on {listen}: {advice}"))
+        Self::bad_input(format!("{key}: cannot listen on {listen}: {advice}"))
     }
 
     /// The exit status.

@@ -73,7 +73,7 @@ fn an_occupied_port_is_said_and_nothing_is_started() {
     assert_eq!(
         stderr(&output),
         format!(
-            "MQTT: cannot listen on {listen}: another program listens there: stop it, or choose another port\n"
+            "[mqtt] listen: cannot listen on {listen}: another program listens there: stop it, or choose another port\n"
         )
     );
 }

@@ -340,7 +340,10 @@ fn what_stands_in_the_way_is_said() {
         let reason = "another program listens there: stop it, or choose another port";
         assert_eq!(
             refused(&place, &[]),
-            (2, format!("MQTT: cannot listen on {taken}: {reason}"))
+            (
+                2,
+                format!("[mqtt] listen: cannot listen on {taken}: {reason}")
+            )
         );
         let text = std::fs::read_to_string(place.config()).unwrap();
         std::fs::write(
@@ -350,7 +353,10 @@ fn what_stands_in_the_way_is_said() {
         .unwrap();
         assert_eq!(
             refused(&place, &[]),
-            (2, format!("HTTP: cannot listen on {taken}: {reason}"))
+            (
+                2,
+                format!("[http] listen: cannot listen on {taken}: {reason}")
+            )
         );
 
         let (server, _name) = database.url.rsplit_once('/').unwrap();

@@ -92,6 +92,13 @@ impl Reader {
             Ok(bus) => bus,
             Err(error) => return error,
         };
+        if self.poller.is_none() {
+            // Who asks has to hear the whole bus: that it talks by itself is what allows asking.
+            let ids: Vec<_> = self.decoders.iter().flat_map(Decoder::ids).collect();
+            if let Err(error) = bus.listen_to(&ids) {
+                return error;
+            }
+        }
         tracing::info!(asset = %self.asset, ?interface, "CAN bus open");
         loop {
             let now = micros(context.clock.now_us());

@@ -124,18 +124,31 @@ impl House {
         let config = house.text("cloud.toml");
         let migrate = ["database", "migrate", "--config", &config];
         process::output(&process::program("cloud-ingest")?, &migrate).await?;
-        let add = [
-            "gateway",
-            "add",
-            "--config",
-            &config,
-            "--id",
-            GATEWAY,
-            "--public-key",
-            &gateway_key,
-        ];
-        process::output(&process::program("cloud-ingest")?, &add).await?;
+        house.register(&config, &gateway_key).await?;
         Ok(house)
+    }
+
+    /// Enters the gateway in the register. A database that outlived its house knows it with the key of that one: then the
+    /// new key is added.
+    async fn register(&self, config: &str, public_key: &str) -> Result<()> {
+        let program = process::program("cloud-ingest")?;
+        let say = async |verb| {
+            let arguments = [
+                "gateway",
+                verb,
+                "--config",
+                config,
+                "--id",
+                GATEWAY,
+                "--public-key",
+                public_key,
+            ];
+            process::output(&program, &arguments).await
+        };
+        if let Err(error) = say("add").await {
+            say("add-key").await.context(error)?;
+        }
+        Ok(())
     }
 
     /// The address of the cloud's API.

@@ -175,7 +175,8 @@ impl Guest {
             .context("qemu-system-x86_64 (scripts/guest installs it)")?;
         let console = qemu.stdin.take().context("standard input is piped")?;
         let output = qemu.stdout.take().context("standard output is piped")?;
-        let (line, lines) = mpsc::channel();
+        // A guest that nobody reads waits, as on a real serial line.
+        let (line, lines) = mpsc::sync_channel(1000);
         std::thread::spawn(move || {
             for text in BufReader::new(output).split(b'\n').map_while(Result::ok) {
                 let text = String::from_utf8_lossy(&text).trim_end().to_owned();

@@ -3,11 +3,12 @@
 mod kernel;
 mod replay;
 mod socketcand;
+mod wire;
 
 use std::{sync::Arc, time::Duration};
 
 use firmware_config::gateway::Interface;
-use isotp::Frame;
+use isotp::{CanId, Frame};
 
 use crate::clock::Clock;
 
@@ -86,6 +87,22 @@ impl Bus {
                     OPEN_WITHIN.as_secs()
                 )))
             })
+    }
+
+    /// Asks for frames with these identifiers alone, where the bus can be told so: it saves waking up for the others.
+    pub fn listen_to(&mut self, ids: &[CanId]) -> Result<(), BusError> {
+        match self {
+            Self::Kernel(bus) => bus.listen_to(ids),
+            Self::Socketcand(_) | Self::Replay(_) => Ok(()),
+        }
+    }
+
+    /// Frames that came and were lost before they could be read, as far as the bus tells.
+    pub fn dropped(&self) -> u64 {
+        match self {
+            Self::Kernel(bus) => bus.dropped(),
+            Self::Socketcand(_) | Self::Replay(_) => 0,
+        }
     }
 
     /// The next frame. May be dropped while waiting: no frame is lost by it.

@@ -2,7 +2,9 @@
 
 use std::{fs, process::Command};
 
-use end_to_end::process::program;
+use end_to_end::{check, process::program};
+
+use crate::databases;
 
 struct Case {
     name: &'static str,
@@ -126,4 +128,66 @@ fn a_key_is_never_overwritten() {
         assert_eq!(made.status.code(), Some(2), "{name}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_permits_nothing_is_said_and_nothing_is_made() {
+    let Some((_, url)) = databases().into_iter().next() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let name = format!("patio_bad_input_{}", std::process::id());
+    let database = check::fresh_database(&url, &name).await.unwrap();
+    let client = check::connect(&database).await.unwrap();
+    client
+        .batch_execute(&format!("CREATE ROLE {name} LOGIN PASSWORD 'x'"))
+        .await
+        .unwrap();
+    let host = database.split_once('@').unwrap().1;
+    let stranger = format!("postgres://{name}:x@{host}");
+    let cloud = program("cloud-ingest").unwrap();
+    let key = folder.path().join("cloud.key");
+    let made = Command::new(&cloud)
+        .args(["keygen", "--out"])
+        .arg(&key)
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    let config = folder.path().join("cloud.toml");
+    let text = format!(
+        "[database]\nurl = {stranger:?}\n[http]\nlisten = \"127.0.0.1:0\"\n[mqtt]\nbroker = \"embedded\"\n\
+         listen = \"127.0.0.1:0\"\n[keys]\nsigning = {key:?}\n"
+    );
+    fs::write(&config, text).unwrap();
+    let run = Command::new(&cloud)
+        .env_remove("PATIO_DATABASE_URL")
+        .args(["serve", "--config"])
+        .arg(&config)
+        .output()
+        .unwrap();
+    let message = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert_eq!(run.status.code(), Some(2), "{message}");
+    assert!(
+        message.contains("permission denied") && message.contains(&name),
+        "{message}"
+    );
+    let schemas = client
+        .query(
+            "SELECT FROM pg_namespace WHERE nspname IN ('platform', 'telemetry')",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert!(schemas.is_empty(), "something was made");
+
+    drop(client);
+    let server = check::connect(&url).await.unwrap();
+    server
+        .batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)"))
+        .await
+        .unwrap();
+    server
+        .batch_execute(&format!("DROP ROLE {name}"))
+        .await
+        .unwrap();
 }
