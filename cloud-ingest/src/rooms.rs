@@ -24,7 +24,7 @@ pub async fn missing(db: &Db, server: &Server) -> Result<Vec<String>, DbError> {
                 .to_owned(),
         );
     }
-    let client = db.get().await?;
+    let client = db.owner().await?;
     let mut behind = false;
     for room in all() {
         let history = format!("{}.migration", room.schema);

@@ -16,6 +16,7 @@ use tokio_postgres::Row;
 use crate::{
     clock::Clock,
     db::{Client, Db, DbError},
+    scope::OrganizationId,
 };
 
 /// How old a cached answer may be.
@@ -124,8 +125,8 @@ impl Register {
     }
 
     /// Makes sure that there is an organisation of this name, and returns its number.
-    pub async fn add_organization(&self, name: &str) -> Result<i32, RegisterError> {
-        let client = self.db.get().await?;
+    pub async fn add_organization(&self, name: &str) -> Result<OrganizationId, RegisterError> {
+        let client = self.db.system().await?;
         client
             .execute(include_str!("../queries/add_organization.sql"), &[&name])
             .await?;
@@ -144,7 +145,7 @@ impl Register {
         key: &VerifyingKey,
     ) -> Result<i32, RegisterError> {
         let organization_id = self.add_organization(organization).await?;
-        let mut client = self.db.get().await?;
+        let mut client = self.db.system().await?;
         let tx = client.transaction().await?;
         let made = tx
             .execute(
@@ -173,7 +174,7 @@ impl Register {
                     &[&name.as_str()],
                 )
                 .await?;
-            let same = row.get::<_, i32>("organization_id") == organization_id
+            let same = row.get::<_, OrganizationId>("organization_id") == organization_id
                 && known
                     .iter()
                     .any(|row| row.get::<_, Option<&[u8]>>("public_key") == Some(key.as_slice()));
@@ -193,7 +194,7 @@ impl Register {
         key: &VerifyingKey,
         from_counter: u32,
     ) -> Result<(), RegisterError> {
-        let mut client = self.db.get().await?;
+        let mut client = self.db.system().await?;
         let tx = client.transaction().await?;
         let row = tx
             .query_opt(
@@ -225,7 +226,7 @@ impl Register {
     ) -> Result<(), RegisterError> {
         let changed = self
             .db
-            .get()
+            .system()
             .await?
             .execute(
                 include_str!("../queries/revoke_key.sql"),
@@ -250,7 +251,7 @@ impl Register {
     pub async fn revoke_gateway(&self, name: &GatewayId) -> Result<(), RegisterError> {
         let changed = self
             .db
-            .get()
+            .system()
             .await?
             .execute(
                 include_str!("../queries/revoke_gateway.sql"),
@@ -268,7 +269,7 @@ impl Register {
     pub async fn gateways(&self) -> Result<Vec<Gateway>, RegisterError> {
         let rows = self
             .db
-            .get()
+            .system()
             .await?
             .query(include_str!("../queries/gateways.sql"), &[])
             .await?;
@@ -307,7 +308,7 @@ impl Register {
         {
             return Ok(found);
         }
-        let client = self.db.get().await?;
+        let client = self.db.system().await?;
         let statement = client
             .prepare_cached(include_str!("../queries/gateway_keys.sql"))
             .await?;
