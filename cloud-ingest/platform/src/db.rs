@@ -1,4 +1,9 @@
 //! The pool of connections to PostgreSQL, with errors that say what to do.
+//!
+//! Pooled connections act as the role [`SYSTEM`], which owns nothing and bypasses nothing, whatever login the URL
+//! names: the role is part of how they are opened, so that not even `RESET ALL` brings the login back.
+//! [`Db::tenant`] acts as [`APP`](crate::roles::APP) for one organisation until its transaction ends. Only
+//! [`Db::owner`] is the login itself, which owns the tables: migrations and storage.
 
 use std::{
     fmt,
@@ -9,20 +14,29 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::{Hook, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    ClientWrapper, Hook, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
+};
 use tokio_postgres::{
-    Config, NoTls,
+    Config, NoTls, Socket,
     config::{Host, SslMode},
     error::SqlState,
+    tls::NoTlsStream,
 };
 
 use crate::{
     failure::in_words,
+    roles::SYSTEM,
+    scope::Scope,
     server::{OLDEST, Server},
+    tenant::Tenant,
 };
 
 /// A connection of the pool; goes back when it is dropped.
 pub type Client = deadpool_postgres::Object;
+
+/// What has to be polled for a connection outside the pool to go on.
+pub type Connection = tokio_postgres::Connection<Socket, NoTlsStream>;
 
 const CONNECT: Duration = Duration::from_secs(5);
 const WAIT: Duration = Duration::from_secs(10);
@@ -66,6 +80,15 @@ pub enum DbError {
     /// There is a server, but no such database.
     #[error("the server has no such database ({target}): create it with `createdb`")]
     NoDatabase {
+        /// Where.
+        target: Target,
+    },
+    /// The roles that programs act as are not there.
+    #[error(
+        "the database at {target} was never migrated: run `cloud-ingest database migrate`, with a login that may \
+         create roles"
+    )]
+    NotMigrated {
         /// Where.
         target: Target,
     },
@@ -122,6 +145,8 @@ impl Target {
 #[derive(Clone)]
 pub struct Db {
     pool: Pool,
+    system: Arc<Config>,
+    owner: Arc<Config>,
     target: Target,
     made: Arc<AtomicU64>,
 }
@@ -133,20 +158,31 @@ impl fmt::Debug for Db {
 }
 
 impl Db {
-    /// Makes a pool of at most so many connections, and reaches the server once to see that it can be used.
+    /// Makes a pool of at most so many connections, and reaches the server once to see that it can be used. The login
+    /// of the URL may be the owner of the tables or a superuser: pooled connections do not act as it.
     pub async fn connect(url: &str, connections: usize) -> Result<Self, DbError> {
-        let config = configure(url)?;
+        Self::connect_with(url, url, connections).await
+    }
+
+    /// The same with a login of its own for the owner of the tables. That of `url` then only has to be a member of the
+    /// roles that the first migration makes.
+    pub async fn connect_with(
+        url: &str,
+        owner_url: &str,
+        connections: usize,
+    ) -> Result<Self, DbError> {
+        let mut config = configure(url)?;
         let target = Target::of(&config);
-        let manager = Manager::from_config(
-            config,
-            NoTls,
-            ManagerConfig {
-                recycling_method: RecyclingMethod::Fast,
-            },
-        );
+        let settings = config.get_options().unwrap_or_default();
+        let settings = format!("{settings} -c role={SYSTEM}");
+        config.options(settings);
+        let system = Arc::new(config.clone());
         let made = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&made);
-        let pool = Pool::builder(manager)
+        let options = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let pool = Pool::builder(Manager::from_config(config, NoTls, options))
             .post_create(Hook::sync_fn(move |_, _| {
                 counter.fetch_add(1, Ordering::SeqCst);
                 Ok(())
@@ -160,7 +196,14 @@ impl Db {
             .map_err(|e| DbError::Url {
                 reason: e.to_string(),
             })?;
-        let db = Self { pool, target, made };
+        let owner = Arc::new(configure(owner_url)?);
+        let db = Self {
+            pool,
+            system,
+            owner,
+            target,
+            made,
+        };
         let server = db.server().await?;
         if server.version < OLDEST {
             return Err(DbError::TooOld {
@@ -171,8 +214,9 @@ impl Db {
         Ok(db)
     }
 
-    /// A connection, when one is free or can be made.
-    pub async fn get(&self) -> Result<Client, DbError> {
+    /// A connection that sees every organisation, when one is free or can be made. For the register, for ingest and
+    /// for workers, which act for nobody in particular: what is done for somebody is done in [`Db::tenant`].
+    pub async fn system(&self) -> Result<Client, DbError> {
         self.pool.get().await.map_err(|error| match error {
             PoolError::Backend(error) => self.explain(error),
             PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => DbError::Busy,
@@ -183,16 +227,53 @@ impl Db {
         })
     }
 
+    /// The same as [`Db::system`].
+    pub async fn get(&self) -> Result<Client, DbError> {
+        self.system().await
+    }
+
+    /// A transaction that sees one organisation and nothing else, until it is committed, rolled back or dropped.
+    pub async fn tenant(&self, scope: &Scope) -> Result<Tenant, DbError> {
+        Ok(Tenant::begin(self.system().await?, scope).await?)
+    }
+
+    /// A connection of its own, not of the pool, as the login that owns the tables: for what changes them.
+    pub async fn owner(&self) -> Result<ClientWrapper, DbError> {
+        let (client, connection) = self.open(&self.owner).await?;
+        let task = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::warn!(
+                    reason = in_words(&error),
+                    "a connection to the database broke"
+                );
+            }
+        });
+        Ok(ClientWrapper::new(client, task))
+    }
+
+    /// A connection of its own, not of the pool, that acts as the system, with its messages: for whoever waits for
+    /// notifications.
+    pub async fn listener(&self) -> Result<(tokio_postgres::Client, Connection), DbError> {
+        self.open(&self.system).await
+    }
+
+    async fn open(&self, config: &Config) -> Result<(tokio_postgres::Client, Connection), DbError> {
+        match tokio::time::timeout(CONNECT, config.connect(NoTls)).await {
+            Ok(made) => made.map_err(|error| self.explain(error)),
+            Err(_) => Err(DbError::Late(CONNECT)),
+        }
+    }
+
     /// What answers.
     pub async fn server(&self) -> Result<Server, DbError> {
-        let client = self.get().await?;
+        let client = self.owner().await?;
         Server::ask(&client).await
     }
 
     /// One round trip; an error says why there was none within the deadline.
     pub async fn health(&self, deadline: Duration) -> Result<(), DbError> {
         let round_trip = async {
-            self.get().await?.simple_query("SELECT").await?;
+            self.system().await?.simple_query("SELECT").await?;
             Ok(())
         };
         tokio::time::timeout(deadline, round_trip)
@@ -217,6 +298,10 @@ impl Db {
         let reason = in_words(&error);
         match error.code() {
             Some(&SqlState::INVALID_CATALOG_NAME) => DbError::NoDatabase { target },
+            // What a connection is refused with whose role is not there.
+            Some(&SqlState::INVALID_PARAMETER_VALUE) if reason.contains(SYSTEM) => {
+                DbError::NotMigrated { target }
+            }
             Some(state) if state.code().starts_with("28") || state.code() == "42501" => {
                 DbError::Denied { target, reason }
             }

@@ -1,8 +1,11 @@
 //! The floor under every business room of the cloud: the database, migrations, the register of organisations,
 //! gateways and assets, time.
 //!
-//! - [`db`]: the pool of connections, with errors that say what to do; [`server`]: which PostgreSQL answers
+//! - [`scope`]: for which organisation, by whom and in which request something is done
+//! - [`db`]: the pool of connections, with errors that say what to do; [`tenant`]: a transaction of one organisation;
+//!   [`roles`]: what programs act as in the database; [`server`]: which PostgreSQL answers
 //! - [`migrate`](mod@migrate): every room's tables, forward only, under one lock
+//! - [`asset`]: what is measured; [`reader`]: logins of dashboards
 //! - [`register`]: organisations, gateways with their public keys, assets
 //! - [`failure`]: what a database error means for whoever has to go on; [`retry`]: how long to wait then
 //! - [`clock`]: time that tests can move
@@ -10,13 +13,18 @@
 //!
 //! SQL stands in `queries/*.sql`, one statement per file; a test prepares each against the migrated schema.
 
+pub mod asset;
 pub mod clock;
 pub mod db;
 pub mod failure;
 pub mod migrate;
+pub mod reader;
 pub mod register;
 pub mod retry;
+pub mod roles;
+pub mod scope;
 pub mod server;
+pub mod tenant;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -26,7 +34,9 @@ pub use failure::Failure;
 pub use migrate::{MigrateError, Room, migrate};
 pub use register::{Gateway, GatewayKeys, Register, RegisterError};
 pub use retry::Backoff;
+pub use scope::{Actor, OrganizationId, RequestId, Scope};
 pub use server::{Flavour, Server};
+pub use tenant::Tenant;
 
 /// The migrations of this room.
 mod embedded {

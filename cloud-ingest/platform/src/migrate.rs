@@ -8,7 +8,9 @@ use tokio_postgres::Client;
 
 use crate::{
     db::{Db, DbError},
+    failure::in_words,
     retry::Backoff,
+    roles,
     server::Server,
 };
 
@@ -62,6 +64,13 @@ pub enum MigrateError {
     /// The server takes no writes.
     #[error("the database server is a standby: name the primary")]
     Standby,
+    /// The roles that programs act as cannot be made, or may too much.
+    #[error(
+        "{0}; an administrator of the server has to put it right: CREATE ROLE patio_app NOLOGIN; \
+         CREATE ROLE patio_system NOLOGIN; CREATE ROLE patio_reader NOLOGIN; GRANT patio_app, patio_system, \
+         patio_reader TO (this login)"
+    )]
+    Roles(String),
     /// The database is out of reach or refuses.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -77,6 +86,8 @@ impl From<tokio_postgres::Error> for MigrateError {
 ///
 /// Where the server offers TimescaleDB and the database does not have it yet, it is created first; without the right
 /// to do so the database stays plain. Returns the server as it is afterwards.
+///
+/// The login must own the tables, and may create roles unless an administrator has made them (see [`roles`]).
 pub async fn migrate(db: &Db, rooms: &[Room]) -> Result<Server, MigrateError> {
     let mut client = lock_schema(db).await?;
     let server = Server::ask(&client).await?;
@@ -91,20 +102,20 @@ pub async fn migrate(db: &Db, rooms: &[Room]) -> Result<Server, MigrateError> {
             .await
     {
         tracing::warn!(
-            reason = crate::failure::in_words(&error),
+            reason = in_words(&error),
             "TimescaleDB is there but cannot be created: the database stays plain"
         );
     }
+    roles::ensure(&client).await?;
     for room in rooms {
         migrate_room(&mut client, room).await?;
     }
     Ok(Server::ask(&client).await?)
 }
 
-/// A connection that holds the lock under which schemas change. The lock goes with the connection, which does not
-/// return to the pool.
+/// A connection of the owner that holds the lock under which schemas change. The lock goes with the connection.
 pub async fn lock_schema(db: &Db) -> Result<deadpool_postgres::ClientWrapper, MigrateError> {
-    let client = deadpool_postgres::Object::take(db.get().await?);
+    let client = db.owner().await?;
     let mut backoff = Backoff::new(
         Duration::from_millis(50),
         Duration::from_secs(1),
@@ -124,7 +135,14 @@ pub async fn lock_schema(db: &Db) -> Result<deadpool_postgres::ClientWrapper, Mi
 async fn migrate_room(client: &mut Client, room: &Room) -> Result<(), MigrateError> {
     let schema = room.schema;
     client
-        .batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {schema}"))
+        .batch_execute(&format!(
+            "CREATE SCHEMA IF NOT EXISTS {schema};
+             GRANT USAGE ON SCHEMA {schema} TO {app}, {system}, {reader};
+             ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {system}",
+            app = roles::APP,
+            system = roles::SYSTEM,
+            reader = roles::READER,
+        ))
         .await?;
     let history = format!("{schema}.migration");
     let mut runner = (room.runner)();
@@ -145,7 +163,7 @@ async fn migrate_room(client: &mut Client, room: &Room) -> Result<(), MigrateErr
                 schema,
                 reason: source.downcast_ref::<tokio_postgres::Error>().map_or_else(
                     || format!("{what}: {source}"),
-                    |source| format!("{what}: {}", crate::failure::in_words(source)),
+                    |source| format!("{what}: {}", in_words(source)),
                 ),
             },
             other => MigrateError::Failed {
@@ -159,11 +177,13 @@ async fn migrate_room(client: &mut Client, room: &Room) -> Result<(), MigrateErr
     if !report.applied_migrations().is_empty() {
         client
             .batch_execute(&format!(
-                "COMMENT ON TABLE {history} IS 'Migrations of this schema that have been applied.';
+                "REVOKE ALL ON {history} FROM {system};
+                 COMMENT ON TABLE {history} IS 'Migrations of this schema that have been applied.';
                  COMMENT ON COLUMN {history}.version IS 'Number of the migration.';
                  COMMENT ON COLUMN {history}.name IS 'Its name.';
                  COMMENT ON COLUMN {history}.applied_on IS 'When it was applied, RFC 3339.';
-                 COMMENT ON COLUMN {history}.checksum IS 'Checksum of its name and text.'"
+                 COMMENT ON COLUMN {history}.checksum IS 'Checksum of its name and text.'",
+                system = roles::SYSTEM,
             ))
             .await?;
     }

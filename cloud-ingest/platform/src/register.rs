@@ -16,6 +16,7 @@ use tokio_postgres::Row;
 use crate::{
     clock::Clock,
     db::{Client, Db, DbError},
+    scope::OrganizationId,
 };
 
 /// How old a cached answer may be.
@@ -77,6 +78,19 @@ pub struct Gateway {
     pub keys: i64,
 }
 
+/// An organisation, as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organization {
+    /// Its number.
+    pub id: OrganizationId,
+    /// Its name.
+    pub name: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// How many gateways it has.
+    pub gateways: i64,
+}
+
 /// A public key of a gateway.
 #[derive(Clone, Debug)]
 pub struct Key {
@@ -124,8 +138,8 @@ impl Register {
     }
 
     /// Makes sure that there is an organisation of this name, and returns its number.
-    pub async fn add_organization(&self, name: &str) -> Result<i32, RegisterError> {
-        let client = self.db.get().await?;
+    pub async fn add_organization(&self, name: &str) -> Result<OrganizationId, RegisterError> {
+        let client = self.db.system().await?;
         client
             .execute(include_str!("../queries/add_organization.sql"), &[&name])
             .await?;
@@ -144,7 +158,7 @@ impl Register {
         key: &VerifyingKey,
     ) -> Result<i32, RegisterError> {
         let organization_id = self.add_organization(organization).await?;
-        let mut client = self.db.get().await?;
+        let mut client = self.db.system().await?;
         let tx = client.transaction().await?;
         let made = tx
             .execute(
@@ -173,7 +187,7 @@ impl Register {
                     &[&name.as_str()],
                 )
                 .await?;
-            let same = row.get::<_, i32>("organization_id") == organization_id
+            let same = row.get::<_, OrganizationId>("organization_id") == organization_id
                 && known
                     .iter()
                     .any(|row| row.get::<_, Option<&[u8]>>("public_key") == Some(key.as_slice()));
@@ -193,7 +207,7 @@ impl Register {
         key: &VerifyingKey,
         from_counter: u32,
     ) -> Result<(), RegisterError> {
-        let mut client = self.db.get().await?;
+        let mut client = self.db.system().await?;
         let tx = client.transaction().await?;
         let row = tx
             .query_opt(
@@ -225,7 +239,7 @@ impl Register {
     ) -> Result<(), RegisterError> {
         let changed = self
             .db
-            .get()
+            .system()
             .await?
             .execute(
                 include_str!("../queries/revoke_key.sql"),
@@ -250,7 +264,7 @@ impl Register {
     pub async fn revoke_gateway(&self, name: &GatewayId) -> Result<(), RegisterError> {
         let changed = self
             .db
-            .get()
+            .system()
             .await?
             .execute(
                 include_str!("../queries/revoke_gateway.sql"),
@@ -264,25 +278,31 @@ impl Register {
         Ok(())
     }
 
-    /// All gateways, by name.
+    /// All gateways of all organisations, by name.
     pub async fn gateways(&self) -> Result<Vec<Gateway>, RegisterError> {
-        let rows = self
-            .db
-            .get()
-            .await?
-            .query(include_str!("../queries/gateways.sql"), &[])
-            .await?;
-        Ok(rows
-            .iter()
-            .map(|row| Gateway {
-                id: row.get("id"),
-                organization: row.get("organization"),
-                name: row.get("name"),
-                created_at: row.get("created_at"),
-                revoked_at: row.get("revoked_at"),
-                keys: row.get("keys"),
-            })
-            .collect())
+        Ok(gateways(&*self.db.system().await?).await?)
+    }
+
+    /// The number of the organisation of this name.
+    pub async fn organization(&self, name: &str) -> Result<Option<OrganizationId>, RegisterError> {
+        let client = self.db.system().await?;
+        let sql = include_str!("../queries/organization.sql");
+        let row = client.query_opt(sql, &[&name]).await?;
+        Ok(row.map(|row| row.get(0)))
+    }
+
+    /// All organisations, by number.
+    pub async fn organizations(&self) -> Result<Vec<Organization>, RegisterError> {
+        let client = self.db.system().await?;
+        let sql = include_str!("../queries/organizations.sql");
+        let rows = client.query(sql, &[]).await?;
+        let organization = |row: &Row| Organization {
+            id: row.get("id"),
+            name: row.get("name"),
+            created_at: row.get("created_at"),
+            gateways: row.get("gateways"),
+        };
+        Ok(rows.iter().map(organization).collect())
     }
 
     /// What has to be known of a gateway to believe it, at most [`FRESH`] old; `None` for an unknown one.
@@ -307,7 +327,7 @@ impl Register {
         {
             return Ok(found);
         }
-        let client = self.db.get().await?;
+        let client = self.db.system().await?;
         let statement = client
             .prepare_cached(include_str!("../queries/gateway_keys.sql"))
             .await?;
@@ -371,6 +391,22 @@ impl Register {
     fn cache(&self) -> std::sync::MutexGuard<'_, HashMap<GatewayId, Cached>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The gateways that a client may see, by name: all of the system's, those of its organisation in a
+/// [`Tenant`](crate::Tenant).
+pub async fn gateways(client: &tokio_postgres::Client) -> Result<Vec<Gateway>, DbError> {
+    let sql = include_str!("../queries/gateways.sql");
+    let rows = client.query(sql, &[]).await?;
+    let gateway = |row: &Row| Gateway {
+        id: row.get("id"),
+        organization: row.get("organization"),
+        name: row.get("name"),
+        created_at: row.get("created_at"),
+        revoked_at: row.get("revoked_at"),
+        keys: row.get("keys"),
+    };
+    Ok(rows.iter().map(gateway).collect())
 }
 
 fn gateway_keys(rows: &[Row]) -> Option<GatewayKeys> {

@@ -97,7 +97,7 @@ pub fn budget() -> Duration {
 
 /// Fails unless every table, view and column of a schema has a comment.
 pub async fn assert_commented(db: &Db, schema: &str) {
-    let client = db.get().await.expect("the test database answers");
+    let client = db.owner().await.expect("the test database answers");
     let rows = client
         .query(include_str!("../queries/uncommented.sql"), &[&schema])
         .await
@@ -117,7 +117,7 @@ pub async fn assert_commented(db: &Db, schema: &str) {
 
 /// Prepares every `.sql` file of a folder, and returns how many there were.
 pub async fn prepare_all(db: &Db, folder: &Path) -> usize {
-    let client = db.get().await.expect("the test database answers");
+    let client = db.owner().await.expect("the test database answers");
     let mut count = 0;
     for entry in std::fs::read_dir(folder).expect("the folder of queries is there") {
         let path = entry.expect("a folder can be read").path();

@@ -32,7 +32,7 @@ fn migrating_finds_the_flavour_and_twice_is_nothing() {
             assert_eq!(one.await.unwrap().unwrap().flavour, database.flavour());
         }
         let dump = || async {
-            let client = db.get().await.unwrap();
+            let client = db.owner().await.unwrap();
             let columns = "SELECT string_agg(c::text, ';' ORDER BY c::text) FROM information_schema.columns AS c WHERE table_schema = 'platform'";
             let history =
                 "SELECT string_agg(m::text, ';' ORDER BY m::text) FROM platform.migration AS m";
@@ -60,7 +60,7 @@ fn everything_is_commented_and_every_query_is_sound() {
 fn a_database_of_a_newer_program_is_left_alone() {
     on_each_database(|database| async move {
         let db = migrated(&database).await;
-        let client = db.get().await.unwrap();
+        let client = db.owner().await.unwrap();
         client
             .batch_execute(
                 "INSERT INTO platform.migration VALUES (99, 'later', '2026-01-01T00:00:00Z', '1')",
@@ -95,7 +95,7 @@ fn a_migration_that_fails_says_why_and_changes_nothing() {
             error.contains("broken") && error.contains("division by zero"),
             "{error}"
         );
-        let client = db.get().await.unwrap();
+        let client = db.owner().await.unwrap();
         let row = client
             .query_one("SELECT to_regclass('broken.a') IS NULL", &[])
             .await
@@ -116,7 +116,7 @@ fn what_cannot_be_connected_says_why() {
         assert!(matches!(error, DbError::Unreachable { .. }), "{error}");
         assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
 
-        let db = database.connect().await;
+        let db = migrated(&database).await;
         db.health(Duration::from_secs(5)).await.unwrap();
         assert_eq!(
             db.generation(),
@@ -130,7 +130,8 @@ fn what_cannot_be_connected_says_why() {
 fn all_connections_in_use_is_an_error_in_time() {
     on_each_database(|database| async move {
         let db = Db::connect(&database.url, 1).await.unwrap();
-        let _held = db.get().await.unwrap();
+        migrate(&db, &[platform::room()]).await.unwrap();
+        let _held = db.system().await.unwrap();
         let error = db.health(Duration::from_millis(300)).await.unwrap_err();
         assert!(matches!(error, DbError::Late(_)), "{error}");
     });
@@ -208,7 +209,7 @@ fn assets_are_created_once_however_many_ask() {
                     let keys: Vec<AssetKey> = (0..20)
                         .map(|n| format!("car-{}", (n + shift * 3) % 30).parse().unwrap())
                         .collect();
-                    let mut client = db.get().await.unwrap();
+                    let mut client = db.system().await.unwrap();
                     let found = register
                         .map_assets(&mut client, &name, id, &keys)
                         .await
@@ -223,7 +224,7 @@ fn assets_are_created_once_however_many_ask() {
             pairs.extend(task.await.unwrap());
         }
         assert_eq!(pairs.len(), 30, "one asset for each key");
-        let client = db.get().await.unwrap();
+        let client = db.system().await.unwrap();
         let row = client
             .query_one(
                 "SELECT count(*), count(*) FILTER (WHERE kind IS NULL) FROM platform.asset",

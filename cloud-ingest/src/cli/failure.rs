@@ -87,6 +87,7 @@ impl From<DbError> for Failure {
             DbError::Url { .. }
             | DbError::Denied { .. }
             | DbError::NoDatabase { .. }
+            | DbError::NotMigrated { .. }
             | DbError::TooOld { .. } => Self::bad_input(error.to_string()),
             DbError::Unreachable { .. } | DbError::Busy | DbError::Late(_) | DbError::Query(_) => {
                 Self::run(error.to_string())
@@ -99,9 +100,10 @@ impl From<MigrateError> for Failure {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::Db(error) => error.into(),
-            MigrateError::Newer { .. } | MigrateError::Edited { .. } | MigrateError::Standby => {
-                Self::bad_input(error.to_string())
-            }
+            MigrateError::Newer { .. }
+            | MigrateError::Edited { .. }
+            | MigrateError::Standby
+            | MigrateError::Roles(_) => Self::bad_input(error.to_string()),
             MigrateError::Failed { .. } | MigrateError::Locked => Self::run(error.to_string()),
         }
     }

@@ -178,7 +178,7 @@ async fn stored(ingestor: &Ingestor, batch: Vec<Delivery>) -> bool {
 
 /// Takes the rows out of the table and copies them in again, in as many transactions; returns the seconds.
 async fn copy_again(db: &Db) -> f64 {
-    let mut client = db.get().await.unwrap();
+    let mut client = db.owner().await.unwrap();
     let signals: Vec<&str> = catalogue()
         .signals()
         .iter()

@@ -245,6 +245,8 @@ async fn create_view(tx: &Transaction<'_>) -> Result<(), StorageError> {
          COMMENT ON COLUMN telemetry.reading.source IS 'The way they were read.';\n{comments}"
     );
     tx.batch_execute(&sql).await?;
+    tx.batch_execute(include_str!("../queries/expose_reading.sql"))
+        .await?;
     Ok(())
 }
 

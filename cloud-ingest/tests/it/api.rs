@@ -312,7 +312,7 @@ fn a_question_that_takes_too_long_is_given_up() {
         let place = Place::new(&database.url, EMBEDDED);
         let service = place.serve();
         let db = database.connect().await;
-        let mut client = db.get().await.unwrap();
+        let mut client = db.owner().await.unwrap();
         let lock = client.transaction().await.unwrap();
         lock.batch_execute("LOCK TABLE platform.gateway IN ACCESS EXCLUSIVE MODE")
             .await

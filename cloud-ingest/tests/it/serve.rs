@@ -368,7 +368,7 @@ fn what_stands_in_the_way_is_said() {
         );
 
         let db = database.connect().await;
-        let client = db.get().await.unwrap();
+        let client = db.owner().await.unwrap();
         let role = format!("guest_{}", std::process::id());
         client
             .batch_execute(&format!(

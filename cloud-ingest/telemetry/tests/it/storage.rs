@@ -14,7 +14,7 @@ use telemetry::{StorageError, metrics, prepare_storage};
 use crate::world::{World, columns, is_stored, now, raw};
 
 async fn dump(db: &Db) -> String {
-    let client = db.get().await.unwrap();
+    let client = db.owner().await.unwrap();
     let sql = "SELECT string_agg(line, E'\\n' ORDER BY line) FROM (
         SELECT c::text AS line FROM information_schema.columns AS c WHERE table_schema = 'telemetry'
         UNION ALL SELECT s::text FROM telemetry.signal AS s
@@ -63,7 +63,7 @@ fn preparing_twice_is_nothing_and_everything_is_commented() {
 fn a_catalogue_that_contradicts_what_is_stored_is_refused() {
     on_each_database(|database| async move {
         let world = World::on(&database).await;
-        let client = world.client().await;
+        let client = world.db.owner().await.unwrap();
         for (change, back, says) in [
             (
                 "resolution = 0.1",
@@ -98,7 +98,7 @@ fn a_catalogue_that_contradicts_what_is_stored_is_refused() {
                  INSERT INTO telemetry.signal (id, column_name, column_type, name, standard, unit, resolution, least, greatest, class, about)
                  VALUES (60000, 'newer', 'smallint', 'Newer', 'patio', 'V', 0.5, 0, 10, 'live', 'New.');
                  DELETE FROM telemetry.signal WHERE name = 'Vehicle.Speed';
-                 DROP VIEW telemetry.reading;
+                 DROP VIEW telemetry.reading CASCADE;
                  ALTER TABLE telemetry.sample DROP COLUMN speed",
             )
             .await
