@@ -1,0 +1,1 @@
+SELECT tenant, seq, hash FROM audit.head ORDER BY tenant

@@ -1,0 +1,1 @@
+SELECT secret FROM events.endpoint WHERE id = $1 FOR UPDATE

@@ -1,0 +1,1 @@
+INSERT INTO events.head (organization_id, position) VALUES ($1, 0) ON CONFLICT DO NOTHING

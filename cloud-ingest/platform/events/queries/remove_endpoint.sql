@@ -1,0 +1,1 @@
+DELETE FROM events.endpoint WHERE id = $1

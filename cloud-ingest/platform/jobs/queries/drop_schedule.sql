@@ -1,0 +1,1 @@
+DELETE FROM jobs.schedule WHERE organization_id IS NOT DISTINCT FROM $1 AND name = $2

@@ -1,0 +1,1 @@
+DELETE FROM jobs.worker WHERE id = $1

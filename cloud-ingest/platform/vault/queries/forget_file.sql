@@ -1,0 +1,1 @@
+DELETE FROM vault.file WHERE id = $1 RETURNING sha256
