@@ -1,9 +1,10 @@
 //! Blocks: numbered, signed, compressed pieces of a gateway's streams.
 //!
 //! The envelope's body is: length of the header (varint), header (bincode), length of the content (varint),
-//! content compressed with Zstandard. The header stays readable without decompressing anything.
+//! content: as it is when that is its length, else compressed with Zstandard. The header stays readable without
+//! decompressing anything. (Version 1 compressed every content, and wrote samples otherwise.)
 
-use std::io::Read as _;
+use std::{borrow::Cow, io::Read as _};
 
 use bincode::{Decode, Encode};
 
@@ -127,7 +128,7 @@ impl Block {
                 first: *first,
                 columns: columns.clone(),
             },
-            Body::Samples(samples) => Content::Samples(samples.encode()),
+            Body::Samples(samples) => Content::Samples(samples.pack()),
             Body::Records(records) => Content::Records(records.clone()),
             Body::Gap(reason) => Content::Gap(*reason),
         };
@@ -136,8 +137,13 @@ impl Block {
         if content.len() > MAX_CONTENT || self.body.len() > MAX_SAMPLES {
             return Err(SealError::TooLong);
         }
-        let packed =
+        let compressed =
             zstd::bulk::compress(&content, LEVEL).map_err(|e| SealError::Encode(e.to_string()))?;
+        let packed = if compressed.len() < content.len() {
+            &compressed
+        } else {
+            &content
+        };
         let header = bincode::encode_to_vec(&self.header, config()).map_err(encode)?;
         let mut body = Vec::with_capacity(header.len() + packed.len() + 12);
         varint::put(&mut body, header.len() as u64);
@@ -214,21 +220,13 @@ impl<'a> SealedBlock<'a> {
     /// (at most [`MAX_CONTENT`] and the vectors made of it).
     pub fn content(&self) -> Result<Body, OpenError> {
         let wrong = |what: String| OpenError::Content(what);
-        // Grows with what really comes out; one byte more than announced tells a lie.
-        let mut plain = Vec::new();
-        zstd::stream::read::Decoder::new(self.packed)
-            .and_then(|decoder| {
-                decoder
-                    .take(self.content_len as u64 + 1)
-                    .read_to_end(&mut plain)
-            })
-            .map_err(|e| wrong(format!("content: {e}")))?;
-        if plain.len() != self.content_len {
-            return Err(wrong(format!(
-                "the content is not the {} bytes it was announced as",
-                self.content_len
-            )));
-        }
+        let announced = self.header.samples as usize;
+        let old = self.envelope.version() == 1;
+        let plain = if !old && self.packed.len() == self.content_len {
+            Cow::Borrowed(self.packed)
+        } else {
+            Cow::Owned(self.decompressed()?)
+        };
         let (content, used) = bincode::decode_from_slice::<Content, _>(&plain, config())
             .map_err(|e| wrong(format!("content: {e}")))?;
         if used != plain.len() {
@@ -237,13 +235,19 @@ impl<'a> SealedBlock<'a> {
         let body = match content {
             Content::Columns { first, columns } => Body::Columns { first, columns },
             Content::Samples(samples) => {
-                Body::Samples(SampleBody::decode(&samples).map_err(|e| wrong(e.to_string()))?)
+                let samples = if announced > MAX_SAMPLES {
+                    return Err(wrong(format!("{announced} samples are too many")));
+                } else if old {
+                    SampleBody::read_version_1(&samples)
+                } else {
+                    SampleBody::unpack(&samples, announced)
+                };
+                Body::Samples(samples.map_err(|e| wrong(e.to_string()))?)
             }
             Content::Records(records) => Body::Records(records),
             Content::Gap(reason) => Body::Gap(reason),
         };
-        let announced = self.header.samples as usize;
-        if !matches!(body, Body::Gap(_)) && body.len() != announced || body.len() > MAX_SAMPLES {
+        if !matches!(body, Body::Gap(_)) && body.len() != announced {
             return Err(wrong(format!(
                 "{announced} samples were announced, {} are there",
                 body.len()
@@ -260,6 +264,26 @@ impl<'a> SealedBlock<'a> {
             ));
         }
         Ok(body)
+    }
+
+    fn decompressed(&self) -> Result<Vec<u8>, OpenError> {
+        // Grows with what really comes out; one byte more than announced tells a lie.
+        let mut plain = Vec::new();
+        zstd::stream::read::Decoder::new(self.packed)
+            .and_then(|decoder| {
+                decoder
+                    .take(self.content_len as u64 + 1)
+                    .read_to_end(&mut plain)
+            })
+            .map_err(|e| OpenError::Content(format!("content: {e}")))?;
+        if plain.len() == self.content_len {
+            Ok(plain)
+        } else {
+            Err(OpenError::Content(format!(
+                "the content is not the {} bytes it was announced as",
+                self.content_len
+            )))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0   2  "Pt"
-//! 2   1  version of the format (1)
+//! 2   1  version of the format (2; 1 is still read)
 //! 3   1  kind
 //! 4   4  length of the body, little endian
 //! 8   n  body
@@ -18,8 +18,10 @@ use std::fmt;
 use ed25519_dalek::Signer as _;
 use sha2::{Digest as _, Sha256};
 
-/// Version of the format that this build writes.
-pub const VERSION: u8 = 1;
+/// Version of the format that this build writes. Version 1 wrote the bodies of samples otherwise.
+pub const VERSION: u8 = 2;
+/// The oldest version that is read.
+const OLDEST: u8 = 1;
 /// Longest envelope that is read or written. Far below the 256 MiB that MQTT allows and what brokers are configured for.
 pub const MAX_ENVELOPE: usize = 512 * 1024;
 const MAGIC: [u8; 2] = *b"Pt";
@@ -207,7 +209,7 @@ impl<'a> Envelope<'a> {
         if bytes.len() < HEAD + TAIL || bytes[..2] != MAGIC {
             return Err(OpenError::Foreign);
         }
-        if bytes[2] != VERSION {
+        if !(OLDEST..=VERSION).contains(&bytes[2]) {
             return Err(OpenError::Version(bytes[2]));
         }
         let announced = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]) as usize;
@@ -226,6 +228,11 @@ impl<'a> Envelope<'a> {
             return Err(OpenError::Kind(bytes[3]));
         }
         Ok(Self { bytes })
+    }
+
+    /// The version of the format it was written in.
+    pub fn version(&self) -> u8 {
+        self.bytes[2]
     }
 
     /// The body, not to be believed before [`Envelope::verify`].

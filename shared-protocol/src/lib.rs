@@ -3,7 +3,7 @@
 //!
 //! - [`catalogue`] · [`decimal`] · [`column`]: what a signal is and how a raw integer becomes a value
 //! - [`ids`]: who speaks (gateway), and the number of a block `(gateway, epoch, stream, seq)`
-//! - [`block`] over [`samples`]: a sealed block and its columnar body
+//! - [`block`] over [`samples`] over `packed`, `bits`: a sealed block and its columnar body
 //! - [`message`]: acknowledgements, hellos and commands
 //! - [`envelope`]: the one signed, checksummed frame that carries all of them
 //! - [`topic`]: where each of them travels over MQTT
@@ -11,6 +11,7 @@
 //! Everything is versioned by the envelope's version byte; `tests/golden` keeps the bytes of every version.
 //! Decoding never panics and never allocates more than a small multiple of the input.
 
+mod bits;
 pub mod block;
 pub mod catalogue;
 pub mod column;
@@ -18,6 +19,7 @@ pub mod decimal;
 pub mod envelope;
 pub mod ids;
 pub mod message;
+mod packed;
 pub mod samples;
 pub mod topic;
 mod varint;

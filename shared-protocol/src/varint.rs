@@ -1,5 +1,7 @@
 //! LEB128 varints and zigzag, as in Protocol Buffers.
 
+use crate::bits::unzigzag;
+
 /// Appends an unsigned varint.
 pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -7,11 +9,6 @@ pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
-}
-
-/// Appends a signed varint, zigzag.
-pub(crate) fn put_signed(out: &mut Vec<u8>, value: i64) {
-    put(out, ((value << 1) ^ (value >> 63)).cast_unsigned());
 }
 
 /// Takes an unsigned varint from the front; `None` when it is cut off or longer than 64 bits.
@@ -33,7 +30,7 @@ pub(crate) fn take(input: &mut &[u8]) -> Option<u64> {
 
 /// Takes a signed varint.
 pub(crate) fn take_signed(input: &mut &[u8]) -> Option<i64> {
-    take(input).map(|value| (value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
+    take(input).map(unzigzag)
 }
 
 /// Takes a count of things that need at least one byte each; `None` when fewer bytes are left than that.
@@ -45,6 +42,7 @@ pub(crate) fn take_count(input: &mut &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bits::zigzag;
     use proptest::prelude::*;
 
     proptest! {
@@ -52,7 +50,7 @@ mod tests {
         fn round_trip(values in proptest::collection::vec(any::<i64>(), 0..50)) {
             let mut bytes = Vec::new();
             for &value in &values {
-                put_signed(&mut bytes, value);
+                put(&mut bytes, zigzag(value));
                 put(&mut bytes, value.cast_unsigned());
             }
             let mut input = bytes.as_slice();
