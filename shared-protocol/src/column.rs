@@ -32,12 +32,12 @@ impl Encoding {
         offset: Decimal::ZERO,
     };
 
-    /// The value of a raw integer, computed in `f64` as `raw × scale + offset`.
+    /// The value of a raw integer: the `f64` nearest to the exact `raw × scale + offset` ([`Decimal::value`]).
     pub fn value(&self, raw: i64) -> f64 {
         match self {
-            Self::Scaled { scale, offset } => raw as f64 * scale.to_f64() + offset.to_f64(),
+            Self::Scaled { scale, offset } => Decimal::value(raw.into(), *scale, *offset),
             Self::Unsigned { scale, offset } => {
-                raw.cast_unsigned() as f64 * scale.to_f64() + offset.to_f64()
+                Decimal::value(raw.cast_unsigned().into(), *scale, *offset)
             }
             Self::Float => f64::from_bits(raw.cast_unsigned()),
         }
@@ -184,6 +184,11 @@ mod tests {
             offset: "-40".parse().unwrap(),
         };
         assert_eq!(scaled.value(100), 10.0);
+        let tenths = Encoding::Scaled {
+            scale: "0.1".parse().unwrap(),
+            offset: Decimal::ZERO,
+        };
+        assert_eq!(tenths.value(14), 1.4);
         assert_eq!(scaled.in_steps_of(100, "0.1".parse().unwrap()), Some(100));
         let unsigned = Encoding::Unsigned {
             scale: Decimal::ONE,

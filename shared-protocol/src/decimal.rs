@@ -16,7 +16,9 @@ pub struct Decimal {
 
 /// Why a text or a pair is not a [`Decimal`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is not a decimal number of at most 18 digits such as 0.1, -40 or 1e-3")]
+#[error(
+    "`{found}` is not a decimal number of at most 18 significant digits such as 0.1, -40 or 1e-3"
+)]
 pub struct NotDecimal {
     found: String,
 }
@@ -71,6 +73,32 @@ impl Decimal {
             .expect("digits, an e and an exponent are a float")
     }
 
+    /// `raw × scale + offset`: the nearest `f64` to the exact result, as if its decimal text had been parsed.
+    ///
+    /// `raw` is a 64-bit integer, signed or unsigned. What SQL computes in `numeric` and casts to `double precision`
+    /// at the end is the same to the last bit.
+    pub fn value(raw: i128, scale: Self, offset: Self) -> f64 {
+        // 64 bits times 63 bits and a sign.
+        let scaled = raw * i128::from(scale.mantissa);
+        let (scaled_exponent, shift) = (i32::from(scale.exponent), i128::from(offset.mantissa));
+        let shift_exponent = i32::from(offset.exponent);
+        if shift == 0 {
+            return nearest(scaled, scaled_exponent);
+        }
+        if scaled == 0 {
+            return nearest(shift, shift_exponent);
+        }
+        let low = scaled_exponent.min(shift_exponent);
+        let exact = || {
+            let scaled = scaled.checked_mul(pow10(scaled_exponent - low)?)?;
+            scaled.checked_add(shift.checked_mul(pow10(shift_exponent - low)?)?)
+        };
+        exact().map_or_else(
+            || far_apart((scaled, scaled_exponent), (shift, shift_exponent)),
+            |sum| nearest(sum, low),
+        )
+    }
+
     /// `(raw × scale + offset) / unit`, rounded half away from zero, in exact integer arithmetic.
     ///
     /// `None` when the result does not fit an `i64` or the numbers are too far apart to be computed in 128 bits.
@@ -118,6 +146,64 @@ impl Decimal {
     }
 }
 
+/// The `f64` nearest to `mantissa × 10^exponent`.
+fn nearest(mantissa: i128, exponent: i32) -> f64 {
+    // Both exact in an f64: one operation rounds once.
+    const POWERS: [f64; 23] = [
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+        1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+    ];
+    let power = POWERS.get(exponent.unsigned_abs() as usize);
+    if mantissa.unsigned_abs() <= 1 << 53
+        && let Some(power) = power
+    {
+        return if exponent < 0 {
+            mantissa as f64 / power
+        } else {
+            mantissa as f64 * power
+        };
+    }
+    format!("{mantissa}e{exponent}")
+        .parse()
+        .expect("digits, an e and an exponent are a float")
+}
+
+/// The `f64` nearest to the sum of two numbers, as mantissa and exponent, that are too far apart for 128 bits: added
+/// digit by digit. Neither is zero.
+fn far_apart(a: (i128, i32), b: (i128, i32)) -> f64 {
+    let low = a.1.min(b.1);
+    let digits = |(mantissa, exponent): (i128, i32)| {
+        let zeros = (exponent - low).unsigned_abs() as usize;
+        let text = mantissa.unsigned_abs().to_string() + &"0".repeat(zeros);
+        text.bytes()
+            .rev()
+            .map(|digit| digit - b'0')
+            .collect::<Vec<_>>()
+    };
+    let (mut more, mut less) = (digits(a), digits(b));
+    let mut negative = a.0 < 0;
+    if (less.len(), less.iter().rev().collect::<Vec<_>>())
+        > (more.len(), more.iter().rev().collect::<Vec<_>>())
+    {
+        std::mem::swap(&mut more, &mut less);
+        negative = b.0 < 0;
+    }
+    let subtract = (a.0 < 0) != (b.0 < 0);
+    let mut carry = 0i8;
+    for (index, digit) in more.iter_mut().enumerate() {
+        let other = less.get(index).map_or(0, |other| *other as i8);
+        let sum = *digit as i8 + carry + if subtract { -other } else { other };
+        carry = sum.div_euclid(10);
+        *digit = sum.rem_euclid(10).unsigned_abs();
+    }
+    let mut text = String::from(if negative { "-" } else { "" });
+    text.push(char::from(b'0' + carry.unsigned_abs()));
+    text.extend(more.iter().rev().map(|digit| char::from(b'0' + digit)));
+    format!("{text}e{low}")
+        .parse()
+        .expect("digits, an e and an exponent are a float")
+}
+
 fn pow10(n: i32) -> Option<i128> {
     10i128.checked_pow(u32::try_from(n).ok()?)
 }
@@ -146,17 +232,32 @@ impl FromStr for Decimal {
         {
             return Err(fail());
         }
-        let fraction = fraction.trim_end_matches('0');
+        // Zeros at the end are no digits of the mantissa, wherever the point is.
         let mut mantissa: i64 = 0;
+        let mut zeros = 0i32;
         for digit in whole.bytes().chain(fraction.bytes()) {
-            mantissa = mantissa
-                .checked_mul(10)
-                .and_then(|m| m.checked_add(i64::from(digit - b'0')))
+            if digit == b'0' {
+                zeros = zeros.saturating_add(1);
+                continue;
+            }
+            let shift = u32::try_from(if mantissa == 0 { 0 } else { zeros + 1 });
+            mantissa = shift
+                .ok()
+                .and_then(|shift| 10i64.checked_pow(shift))
+                .and_then(|power| mantissa.checked_mul(power))
+                .and_then(|m| m.checked_add(sign * i64::from(digit - b'0')))
                 .ok_or_else(fail)?;
+            zeros = 0;
+        }
+        if mantissa == 0 {
+            return Ok(Self::ZERO);
         }
         let places = i32::try_from(fraction.len()).map_err(|_| fail())?;
-        let exponent = exponent.checked_sub(places).ok_or_else(fail)?;
-        Self::new(sign * mantissa, exponent).map_err(|_| fail())
+        let exponent = exponent
+            .checked_sub(places)
+            .and_then(|exponent| exponent.checked_add(zeros))
+            .ok_or_else(fail)?;
+        Self::new(mantissa, exponent).map_err(|_| fail())
     }
 }
 
@@ -285,11 +386,57 @@ mod tests {
         assert_eq!(Decimal::rescale(1, d("1"), d("0"), Decimal::ZERO), None);
     }
 
+    #[test]
+    fn values_are_rounded_once() {
+        assert_eq!(Decimal::value(14, d("0.1"), d("0")), 1.4);
+        assert_eq!(Decimal::value(3, d("0.1"), d("0.2")), 0.5);
+        assert_eq!(Decimal::value(-7, d("0.1"), d("0.7")), 0.0);
+        assert_eq!(Decimal::value(1, d("0.390625"), d("-40")), -39.609_375);
+        // Half-way between two floats, but for a one far behind the point.
+        let half = (1i128 << 53) + 1;
+        assert_eq!(
+            Decimal::value(half, d("1"), d("0")),
+            9_007_199_254_740_992.0
+        );
+        assert_eq!(
+            Decimal::value(half, d("1"), d("1e-40")),
+            9_007_199_254_740_994.0
+        );
+        assert_eq!(
+            Decimal::value(-half, d("1"), d("-1e-40")),
+            -9_007_199_254_740_994.0
+        );
+        assert_eq!(
+            Decimal::value(half, d("1"), d("-1e-40")),
+            9_007_199_254_740_992.0
+        );
+        assert_eq!(Decimal::value(1, d("1e-40"), d("1e40")), 1e40);
+        assert_eq!(Decimal::value(-1, d("1e40"), d("9e39")), -1e39);
+        assert_eq!(
+            Decimal::value(u64::MAX.into(), d("-9223372036854775807"), d("0")),
+            -1.701_411_834_604_692_3e38
+        );
+    }
+
     proptest! {
+        /// Both ways of adding give what the decimal text gives.
         #[test]
-        fn print_parse(m in any::<i64>(), e in -20i32..20) {
+        fn any_sum_is_rounded_once(raw in any::<i64>(), s in any::<i64>(), o in any::<i64>(), (se, oe) in (-8i32..8, -8i32..8)) {
+            let (scale, offset) = (Decimal::new(s, se).unwrap(), Decimal::new(o, oe).unwrap());
+            let product = i128::from(raw) * i128::from(scale.mantissa);
+            let value = Decimal::value(raw.into(), scale, offset);
+            if product != 0 && offset.mantissa != 0 {
+                let terms = ((product, scale.exponent.into()), (offset.mantissa.into(), offset.exponent.into()));
+                prop_assert_eq!(far_apart(terms.0, terms.1), value);
+            }
+            let float = raw as f64 * scale.to_f64() + offset.to_f64();
+            prop_assert!((value - float).abs() <= (raw as f64 * scale.to_f64()).abs().max(offset.to_f64().abs()) * 1e-15);
+        }
+
+        #[test]
+        fn print_parse(m in any::<i64>(), e in -40i32..22) {
             let x = Decimal::new(m, e).unwrap();
-            prop_assert_eq!(x.to_string().parse::<Decimal>().unwrap_or(x), x);
+            prop_assert_eq!(x.to_string().parse::<Decimal>(), Ok(x));
             prop_assert_eq!(x.to_f64(), x.to_string().parse::<f64>().unwrap());
         }
 
