@@ -54,6 +54,12 @@ pub async fn missing(db: &Db, server: &Server) -> Result<Vec<String>, DbError> {
             }
         }
     }
+    if !behind {
+        match telemetry::storage::missing(db, jiff::Timestamp::now()).await {
+            Ok(more) => missing.extend(more),
+            Err(error) => missing.push(error.to_string()),
+        }
+    }
     if behind {
         let may: bool = client
             .query_one(

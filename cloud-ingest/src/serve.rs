@@ -45,6 +45,7 @@ const BROKER_WAIT: Duration = Duration::from_secs(10);
 /// Connections of the pipeline to the broker.
 const CONNECTIONS: usize = 4;
 const EVERY_SECOND: Duration = Duration::from_secs(1);
+const EVERY_TEN_SECONDS: Duration = Duration::from_secs(10);
 const EVERY_MINUTE: Duration = Duration::from_mins(1);
 const EVERY_HOUR: Duration = Duration::from_hours(1);
 
@@ -177,6 +178,10 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
         async {}
     }));
     jobs.spawn(repeat(EVERY_HOUR, move || tidy(access.clone())));
+    let (rolled, at) = (db.clone(), clock.clone());
+    jobs.spawn(repeat(EVERY_TEN_SECONDS, move || {
+        roll_up(rolled.clone(), at.clone())
+    }));
     jobs.spawn(repeat(EVERY_HOUR, move || {
         prepare(db.clone(), clock.clone())
     }));
@@ -286,6 +291,13 @@ async fn place(ingestor: Ingestor) {
     }
 }
 
+/// Brings roll-ups up to date.
+async fn roll_up(db: Db, clock: Clock) {
+    if let Err(error) = telemetry::roll_up(&db, clock.now()).await {
+        tracing::warn!(%error, "roll-ups are not brought up to date");
+    }
+}
+
 /// Makes room for the days to come.
 async fn prepare(db: Db, clock: Clock) {
     match timeout(EVERY_HOUR, telemetry::prepare_storage(&db, clock.now())).await {
@@ -294,6 +306,11 @@ async fn prepare(db: Db, clock: Clock) {
             tracing::warn!(%error, "the storage is not prepared for the days to come");
         }
         Err(_) => tracing::warn!("preparing the storage takes longer than an hour"),
+    }
+    match timeout(EVERY_HOUR, telemetry::retain(&db, clock.now())).await {
+        Ok(Ok(retained)) => tracing::debug!(?retained, "what was old is gone"),
+        Ok(Err(error)) => tracing::warn!(%error, "what is old is still there"),
+        Err(_) => tracing::warn!("removing what is old takes longer than an hour"),
     }
 }
 

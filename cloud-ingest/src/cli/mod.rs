@@ -1,9 +1,10 @@
 //! The command line. Exit status 0: done; 1: it failed; 2: bad input, and nothing was started or changed.
 //!
 //! - `failure`: what is said, and the status
-//! - `gateways` · `database` · `quarantine` · `configuration`: one command each; `people`: organisations, users, keys
+//! - `gateways` · `commands` · `database` · `quarantine` · `configuration`: one command each; `people`: organisations, users, keys
 //! - the long-running ones are `crate::serve` and `crate::broker::child`
 
+mod commands;
 mod configuration;
 mod database;
 mod failure;
@@ -89,6 +90,9 @@ enum Command {
     /// The database and its tables.
     #[command(subcommand)]
     Database(database::Command),
+    /// What gateways are told to do.
+    #[command(subcommand)]
+    Command(commands::Command),
     /// Messages that could not be used.
     #[command(subcommand)]
     Quarantine(quarantine::Command),
@@ -194,6 +198,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
             log::start("warn", "text");
             in_runtime(database::run(command))
         }
+        Command::Command(command) => in_runtime(commands::run(command)),
         Command::Quarantine(command) => in_runtime(quarantine::run(command)),
     }
 }

@@ -1,5 +1,5 @@
 //! What the cloud says to gateways: signed, published, and not remembered. An answer that does not arrive is asked
-//! for again by the block it would have freed.
+//! for again by the block it would have freed; a command is sent again until it is answered.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,12 +13,15 @@ use tokio::{
 use super::{
     Stop,
     link::{self, Ended},
+    store::Store,
 };
 use crate::{broker::Endpoint, metrics, status::Status};
 
 /// The connection's name in metrics, logs and client id.
 pub(crate) const NAME: &str = "answers";
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How often is looked for commands.
+const EVERY: Duration = Duration::from_secs(1);
 
 /// Signs and publishes.
 pub(crate) struct Answers {
@@ -49,12 +52,43 @@ impl Answers {
 
     async fn send_one(&self, ack: &Ack, deadline: Instant) -> Result<(), String> {
         let sealed = ack.seal(&self.key).ok_or("it is too long")?;
+        self.publish(topic::ack(&ack.gateway), sealed, deadline)
+            .await
+    }
+
+    /// Sends commands that are due, each second, until it is time to stop.
+    pub(crate) async fn command<S: Store>(self: Arc<Self>, store: S, stop: Stop) {
+        loop {
+            tokio::select! {
+                () = stop.reading.cancelled() => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            // Who takes commands while nobody hears them only puts them off.
+            if self.client.borrow().is_none() {
+                continue;
+            }
+            for command in store.commands().await {
+                let Some(sealed) = command.seal(&self.key) else {
+                    tracing::error!(?command, "a command is too long to be sent");
+                    continue;
+                };
+                let topic = topic::command(&command.gateway);
+                let deadline = Instant::now() + PATIENCE;
+                if let Err(reason) = self.publish(topic, sealed, deadline).await {
+                    tracing::debug!(gateway = %command.gateway, reason, "a command was not sent");
+                }
+            }
+        }
+    }
+
+    async fn publish(
+        &self,
+        topic: String,
+        sealed: Vec<u8>,
+        deadline: Instant,
+    ) -> Result<(), String> {
         let client = self.client.borrow().clone().ok_or("not connected")?;
-        let published = client.publish(
-            topic::ack(&ack.gateway),
-            sealed,
-            PublishOptions::at_least_once(),
-        );
+        let published = client.publish(topic, sealed, PublishOptions::at_least_once());
         match timeout_at(deadline, published).await {
             Ok(sent) => sent.map_err(|e| e.to_string()),
             Err(_) => Err("the broker does not take it".to_owned()),

@@ -5,7 +5,7 @@
 //! - `intake`: the queue between readers and workers
 //! - `link`: one connection to the broker, and what its acknowledgements mean; `ticket`: the right to acknowledge
 //! - `worker`: one transaction after another; what happens while the database is away
-//! - `answers`: signed acknowledgements to gateways
+//! - `answers`: signed acknowledgements and commands to gateways
 //! - [`store`]: what all this wants of the room that stores blocks; [`telemetry`]: that room
 
 mod answers;
@@ -99,6 +99,7 @@ impl Pipeline {
             Arc::clone(&status),
             stop.clone(),
         ));
+        links.spawn(Arc::clone(&answers).command(store.clone(), stop.clone()));
         for role in link::Role::readers(shared_group.as_deref()) {
             let link = Link {
                 role,

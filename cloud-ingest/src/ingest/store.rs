@@ -1,6 +1,6 @@
 //! What the pipeline wants of the room that stores blocks.
 
-use shared_protocol::Ack;
+use shared_protocol::{Ack, Command};
 pub use telemetry::Delivery;
 
 /// What became of a batch.
@@ -31,6 +31,11 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Answers a gateway's first word.
     fn hello(&self, payload: &[u8]) -> impl Future<Output = Greeting> + Send;
+
+    /// Commands that are due to be sent; what is taken here has to be tried once.
+    fn commands(&self) -> impl Future<Output = Vec<Command>> + Send {
+        async { Vec::new() }
+    }
 
     /// Whether the database answers.
     fn alive(&self) -> impl Future<Output = bool> + Send;

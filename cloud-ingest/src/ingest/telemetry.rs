@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use platform::{Clock, Db};
+use shared_protocol::Command;
 use telemetry::{HelloError, Ingestor, acks};
 
 use super::store::{Delivery, Done, Greeting, Store};
@@ -42,6 +43,16 @@ impl Store for Telemetry {
             Ok(ack) => Greeting::Answer(ack),
             Err(HelloError::Db(_)) => Greeting::Later,
             Err(error) => Greeting::Ignored(error.to_string()),
+        }
+    }
+
+    async fn commands(&self) -> Vec<Command> {
+        match telemetry::command::take_due(&self.db, self.clock.now()).await {
+            Ok(commands) => commands,
+            Err(error) => {
+                tracing::debug!(%error, "commands wait for the database");
+                Vec::new()
+            }
         }
     }
 

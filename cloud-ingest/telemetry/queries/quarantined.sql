@@ -1,4 +1,4 @@
-SELECT id, gateway, number, closed, reason, detail, topic, samples, deliveries, received_at, last_at, size
+SELECT id, gateway, number, closed, reason, detail, topic, samples, deliveries, received_at, last_at, size, readmitted_at
 FROM telemetry.quarantine
 WHERE id > $1
 ORDER BY id

@@ -5,11 +5,12 @@ use std::pin::pin;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use deadpool_postgres::Transaction;
 use futures::SinkExt as _;
+use tokio_postgres::Statement;
 
 use crate::trouble::Trouble;
 
 /// Microseconds from 1970 to 2000, where PostgreSQL's time begins.
-const EPOCH_2000_US: i64 = 946_684_800_000_000;
+pub(crate) const EPOCH_2000_US: i64 = 946_684_800_000_000;
 /// How much goes into one message.
 const MESSAGE: usize = 256 * 1024;
 
@@ -33,6 +34,8 @@ impl CopyRows {
     /// Begins a row of so many fields; exactly as many have to follow.
     pub(crate) fn row(&mut self, fields: usize) {
         self.rows += 1;
+        // Room for the widest: fields of a row then only move an end.
+        self.bytes.reserve(2 + fields * 12);
         self.bytes.put_i16(fields as i16);
     }
 
@@ -70,14 +73,33 @@ impl CopyRows {
         self.bytes.put_slice(value);
     }
 
-    /// Sends them as `COPY target FROM STDIN BINARY`; nothing is sent when there are none.
-    pub(crate) async fn send(mut self, tx: &Transaction<'_>, target: &str) -> Result<(), Trouble> {
+    /// Sends them as `COPY target FROM STDIN BINARY`; nothing is sent when there are none. `target` is one of few: its
+    /// statement stays prepared.
+    pub(crate) async fn send(self, tx: &Transaction<'_>, target: &str) -> Result<(), Trouble> {
         if self.rows == 0 {
             return Ok(());
         }
+        let statement = tx.prepare_cached(&sql(target)).await?;
+        self.send_by(tx, target, &statement).await
+    }
+
+    /// The same for a target that depends on the data: what gateways choose must not fill a connection with statements.
+    pub(crate) async fn send_once(self, tx: &Transaction<'_>, target: &str) -> Result<(), Trouble> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        let statement = tx.prepare(&sql(target)).await?;
+        self.send_by(tx, target, &statement).await
+    }
+
+    async fn send_by(
+        mut self,
+        tx: &Transaction<'_>,
+        target: &str,
+        statement: &Statement,
+    ) -> Result<(), Trouble> {
         self.bytes.put_i16(-1);
-        let sql = format!("COPY {target} FROM STDIN BINARY");
-        let mut sink = pin!(tx.copy_in::<_, Bytes>(&sql).await?);
+        let mut sink = pin!(tx.copy_in::<_, Bytes>(statement).await?);
         while !self.bytes.is_empty() {
             let piece = self.bytes.split_to(MESSAGE.min(self.bytes.len()));
             sink.feed(piece.freeze()).await?;
@@ -93,4 +115,8 @@ impl CopyRows {
             })
         }
     }
+}
+
+fn sql(target: &str) -> String {
+    format!("COPY {target} FROM STDIN BINARY")
 }

@@ -3,14 +3,14 @@
 //! Samples of the same asset, source and instant share a wide row; where a signal has several samples at one
 //! instant, each further one begins a further row, so that nothing is left out and nothing overwritten.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::HashMap, ops::Range};
 
 use jiff::Timestamp;
 use shared_protocol::{Encoding, Record, SampleBody, SignalId};
 
 use crate::{
     columns::{ColumnPlan, EpochColumns, Target},
-    layout::layout,
+    layout::{Slot, layout},
 };
 
 /// 2000-01-01: no gateway is older.
@@ -112,48 +112,79 @@ pub(crate) fn ready(body: &SampleBody, columns: &EpochColumns) -> Result<(), Not
     Ok(())
 }
 
-enum Stored {
-    Cell(Cell),
-    Extra(i32, Number),
+/// The steps of a raw integer of a signal of the catalogue; an error names asset, signal and value.
+fn steps(plan: &ColumnPlan, column: &Slot, raw: i64) -> Result<i64, String> {
+    let steps = plan
+        .column
+        .def
+        .encoding
+        .in_steps_of(raw, column.signal.resolution);
+    match steps.filter(|steps| (column.least..=column.greatest).contains(steps)) {
+        Some(steps) => Ok(steps),
+        None => impossible(
+            plan,
+            raw,
+            &format!(
+                ", it is from {} to {}",
+                column.signal.range.0, column.signal.range.1
+            ),
+        ),
+    }
 }
 
-/// What is stored of a raw integer; an error names asset, signal and value.
-fn stored(plan: &ColumnPlan, raw: i64) -> Result<Stored, String> {
+/// What is stored of a raw integer of a signal outside the catalogue.
+fn number(plan: &ColumnPlan, raw: i64) -> Result<Number, String> {
     let encoding = &plan.column.def.encoding;
-    let impossible = |range: String| {
-        Err(format!(
-            "{} {}: {} {} cannot be true{range}",
-            plan.column.asset,
-            plan.column.def.signal.name(),
-            encoding.value(raw),
-            plan.column.def.signal.unit(),
-        ))
-    };
-    match plan.target {
-        Target::Wide(slot) => {
-            let column = layout().slot(slot);
-            let steps = encoding.in_steps_of(raw, column.signal.resolution);
-            match steps.filter(|steps| (column.least..=column.greatest).contains(steps)) {
-                Some(steps) => Ok(Stored::Cell(Cell { slot, steps })),
-                None => impossible(format!(
-                    ", it is from {} to {}",
-                    column.signal.range.0, column.signal.range.1
-                )),
+    match encoding {
+        Encoding::Float => {
+            let value = encoding.value(raw);
+            if value.is_finite() {
+                Ok(Number::Value(value))
+            } else {
+                impossible(plan, raw, "")
             }
         }
-        Target::Extra(signal) => match encoding {
-            Encoding::Float => {
-                let value = encoding.value(raw);
-                if value.is_finite() {
-                    Ok(Stored::Extra(signal, Number::Value(value)))
-                } else {
-                    impossible(String::new())
-                }
-            }
-            _ => Ok(Stored::Extra(signal, Number::Raw(raw))),
-        },
-        Target::Unknown(signal) => Err(format!("signal {signal} is not in the catalogue")),
+        _ => Ok(Number::Raw(raw)),
     }
+}
+
+fn impossible<T>(plan: &ColumnPlan, raw: i64, range: &str) -> Result<T, String> {
+    Err(format!(
+        "{} {}: {} {} cannot be true{range}",
+        plan.column.asset,
+        plan.column.def.signal.name(),
+        plan.column.def.encoding.value(raw),
+        plan.column.def.signal.unit(),
+    ))
+}
+
+fn unknown<T>(signal: SignalId) -> Result<T, String> {
+    Err(format!("signal {signal} is not in the catalogue"))
+}
+
+/// The cells of one asset's source.
+struct Group {
+    key: (i32, i16),
+    cells: Vec<(i64, Cell)>,
+}
+
+/// The group of a key. Columns of an asset mostly follow each other, so the last one is looked at first.
+fn group<'a>(
+    groups: &'a mut Vec<Group>,
+    places: &mut HashMap<(i32, i16), usize>,
+    key: (i32, i16),
+) -> &'a mut Group {
+    let place = match groups.last() {
+        Some(last) if last.key == key => groups.len() - 1,
+        _ => *places.entry(key).or_insert_with(|| {
+            groups.push(Group {
+                key,
+                cells: Vec::new(),
+            });
+            groups.len() - 1
+        }),
+    };
+    &mut groups[place]
 }
 
 /// The rows of samples. All columns have to be [`ready`].
@@ -163,46 +194,55 @@ pub(crate) fn rows(
     offset_us: i64,
     times: Times,
 ) -> Result<Rows, String> {
+    let layout = layout();
     let mut rows = Rows::default();
-    let mut groups: BTreeMap<(i32, i16), Vec<(i64, Cell)>> = BTreeMap::new();
+    let mut groups: Vec<Group> = Vec::new();
+    let mut places = HashMap::new();
     for series in &body.series {
         let Some(plan) = columns.get(series.column) else {
             return Err(format!("column {} is not defined", series.column));
         };
-        let (asset, source) = (plan.asset, plan.column.source.number());
-        let group = match plan.target {
-            Target::Wide(_) => Some(groups.entry((asset, source)).or_default()),
-            _ => None,
-        };
-        let mut cells = Vec::with_capacity(if group.is_some() {
-            series.raws.len()
-        } else {
-            0
-        });
-        for (&mono_us, &raw) in body.times[series.times as usize].iter().zip(&series.raws) {
-            let time_us = times.wall(mono_us, offset_us).map_err(|why| {
+        let wall = |mono_us| {
+            times.wall(mono_us, offset_us).map_err(|why| {
                 let column = &plan.column;
                 format!("{} {}: {why}", column.asset, column.def.signal.name())
-            })?;
-            match stored(plan, raw)? {
-                Stored::Cell(cell) => cells.push((time_us, cell)),
-                Stored::Extra(signal, number) => rows.extra.push(ExtraRow {
-                    asset,
-                    source,
-                    signal,
-                    time_us,
-                    number,
-                }),
+            })
+        };
+        let samples = body.times[series.times as usize].iter().zip(&series.raws);
+        let (asset, source) = (plan.asset, plan.column.source.number());
+        match plan.target {
+            Target::Wide(slot) => {
+                let column = layout.slot(slot);
+                let group = group(&mut groups, &mut places, (asset, source));
+                group.cells.reserve(series.raws.len());
+                for (&mono_us, &raw) in samples {
+                    let steps = steps(plan, column, raw)?;
+                    group.cells.push((wall(mono_us)?, Cell { slot, steps }));
+                }
             }
-        }
-        if let Some(group) = group {
-            group.append(&mut cells);
+            Target::Extra(signal) => {
+                rows.extra.reserve(series.raws.len());
+                for (&mono_us, &raw) in samples {
+                    rows.extra.push(ExtraRow {
+                        asset,
+                        source,
+                        signal,
+                        time_us: wall(mono_us)?,
+                        number: number(plan, raw)?,
+                    });
+                }
+            }
+            Target::Unknown(signal) => return unknown(signal),
         }
     }
-    for ((asset, source), mut cells) in groups {
+    groups.sort_unstable_by_key(|group| group.key);
+    rows.cells
+        .reserve(groups.iter().map(|group| group.cells.len()).sum());
+    for mut group in groups {
         // Each series came in order: the sort finds the runs and merges them.
-        cells.sort_by_key(|&(time, cell)| (time, cell.slot));
-        for instant in cells.chunk_by(|a, b| a.0 == b.0) {
+        group.cells.sort_by_key(|&(time, cell)| (time, cell.slot));
+        let (asset, source) = group.key;
+        for instant in group.cells.chunk_by(|a, b| a.0 == b.0) {
             rows.add_instant(asset, source, instant);
         }
     }
@@ -254,9 +294,14 @@ impl Rows {
 /// Whether samples could be rows, times apart: for a block whose boot does not know the time yet.
 pub(crate) fn check(body: &SampleBody, columns: &EpochColumns) -> Result<(), String> {
     for series in &body.series {
-        if let Some(plan) = columns.get(series.column) {
-            for &raw in &series.raws {
-                stored(plan, raw)?;
+        let Some(plan) = columns.get(series.column) else {
+            continue;
+        };
+        for &raw in &series.raws {
+            match plan.target {
+                Target::Wide(slot) => drop(steps(plan, layout().slot(slot), raw)?),
+                Target::Extra(_) => drop(number(plan, raw)?),
+                Target::Unknown(signal) => return unknown(signal),
             }
         }
     }

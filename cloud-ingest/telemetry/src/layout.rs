@@ -50,32 +50,28 @@ pub struct Slot {
     pub greatest: i64,
 }
 
-/// The value of so many steps: the float nearest to the exact decimal, as long as steps and resolution have at most
-/// 15 digits together.
+/// The value of so many steps: the float nearest to the exact decimal.
 pub fn value(steps: i64, resolution: Decimal) -> f64 {
-    let scaled = steps as f64 * resolution.mantissa() as f64;
-    // Dividing by an exact power of ten rounds once; multiplying by 0.01 would round twice.
-    match resolution.exponent() {
-        exponent @ ..0 => scaled / power_of_ten(exponent.unsigned_abs()),
-        exponent => scaled * power_of_ten(exponent.unsigned_abs()),
+    const EXACT: i128 = 1 << 53;
+    let scaled = i128::from(steps) * i128::from(resolution.mantissa());
+    let exponent = resolution.exponent();
+    // Integers and powers of ten up to these are floats: one operation on them rounds once.
+    if (-EXACT..=EXACT).contains(&scaled) && (-22..=22).contains(&exponent) {
+        let power = 10f64.powi(i32::from(exponent.unsigned_abs()));
+        return if exponent < 0 {
+            scaled as f64 / power
+        } else {
+            scaled as f64 * power
+        };
     }
+    format!("{scaled}e{exponent}")
+        .parse()
+        .expect("digits, an e and an exponent are a float")
 }
 
-/// The same as an SQL expression over a column, operation by operation.
+/// The same as an SQL expression over a column.
 pub fn expression(column: &str, resolution: Decimal) -> String {
-    let scaled = match resolution.mantissa() {
-        1 => format!("\"{column}\"::double precision"),
-        mantissa => format!("\"{column}\"::double precision * {mantissa}::double precision"),
-    };
-    match resolution.exponent() {
-        0 => scaled,
-        exponent @ ..0 => format!("{scaled} / 1e{}::double precision", exponent.unsigned_abs()),
-        exponent => format!("{scaled} * 1e{exponent}::double precision"),
-    }
-}
-
-fn power_of_ten(exponent: u8) -> f64 {
-    Decimal::new(1, i32::from(exponent)).map_or(f64::INFINITY, Decimal::to_f64)
+    format!("(\"{column}\"::numeric * {resolution}::numeric)::double precision")
 }
 
 /// All signals of the catalogue as columns; a slot is an index into them.
@@ -177,6 +173,9 @@ mod tests {
                 1234,
                 slot.greatest - 1,
                 slot.greatest,
+                (1 << 53) + 1,
+                i64::MIN,
+                i64::MAX,
             ] {
                 let resolution = slot.signal.resolution;
                 let exact = format!(

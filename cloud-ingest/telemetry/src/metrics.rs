@@ -38,8 +38,10 @@ const BATCH: &str = "telemetry_batch_seconds";
 const RETRIES: &str = "telemetry_retries_total";
 const PLACED: &str = "telemetry_placed_blocks_total";
 
+const ROLLED_UP: &str = "telemetry_rolled_up_buckets_total";
+
 /// All metrics of this room.
-pub const TABLE: [Metric; 7] = [
+pub const TABLE: [Metric; 8] = [
     Metric {
         name: BLOCKS,
         labels: &["verdict"],
@@ -59,7 +61,7 @@ pub const TABLE: [Metric; 7] = [
         labels: &["reason"],
         kind: Kind::Counter,
         cause: "A delivery could not be used, and its bytes went to telemetry.quarantine.",
-        action: "Read `detail` there. impossible: a decoder or a device is wrong. number_reused: a gateway's disk was copied. wrong_signature, unknown_gateway: register it, or find out who sends. database_refused: a fault of this program; report it.",
+        action: "Read `detail` there. impossible: a decoder or a device is wrong. number_reused: a gateway's disk was copied. wrong_signature, unknown_gateway: register it, or find out who sends. database_refused: a fault of this program; report it. What can be used after a fix is stored by `cloud-ingest quarantine readmit`.",
     },
     Metric {
         name: SKIPPED,
@@ -88,6 +90,13 @@ pub const TABLE: [Metric; 7] = [
         kind: Kind::Counter,
         cause: "Blocks that had waited without wall time were expanded, because their boot learnt the time.",
         action: "None. telemetry.unplaced grows instead: gateways have no clock; give them NTP or an RTC.",
+    },
+    Metric {
+        name: ROLLED_UP,
+        labels: &[],
+        kind: Kind::Counter,
+        cause: "Buckets of roll-ups were read again, because samples of theirs had come.",
+        action: "It stands still while telemetry.dirty grows: no worker rolls up; is a `cloud-ingest serve` running?",
     },
 ];
 
@@ -138,4 +147,8 @@ pub(crate) fn retried(cause: &'static str) {
 
 pub(crate) fn placed(blocks: u64) {
     metrics::counter!(PLACED).increment(blocks);
+}
+
+pub(crate) fn rolled_up(buckets: u64) {
+    metrics::counter!(ROLLED_UP).increment(buckets);
 }

@@ -37,13 +37,15 @@ pub enum Reason {
     NumberReused,
     /// It names more assets than a depot has.
     TooManyAssets,
+    /// It names more signals outside the catalogue than a depot has.
+    TooManySignals,
     /// The database refused its rows.
     DatabaseRefused,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Foreign,
         Self::Damaged,
         Self::UnknownGateway,
@@ -55,6 +57,7 @@ impl Reason {
         Self::ColumnChanged,
         Self::NumberReused,
         Self::TooManyAssets,
+        Self::TooManySignals,
         Self::DatabaseRefused,
     ];
 
@@ -72,6 +75,7 @@ impl Reason {
             Self::ColumnChanged => "column_changed",
             Self::NumberReused => "number_reused",
             Self::TooManyAssets => "too_many_assets",
+            Self::TooManySignals => "too_many_signals",
             Self::DatabaseRefused => "database_refused",
         }
     }

@@ -6,30 +6,55 @@ use serde_json::{Map, Value};
 
 /// Figures in their order: printed as a table, and as one JSON object on the last line.
 #[derive(Debug, Default)]
-pub struct Figures(Vec<(String, f64, String)>);
+pub struct Figures(Vec<(String, Figure, String)>);
+
+/// A number, or a word that says what was measured.
+#[derive(Debug)]
+enum Figure {
+    Number(f64),
+    Text(String),
+}
 
 impl Figures {
     /// Adds a figure: its key in the JSON object, its value, what it is for people.
     pub fn add(&mut self, key: &str, value: f64, about: &str) {
-        self.0.push((key.to_owned(), value, about.to_owned()));
+        let figure = Figure::Number(value);
+        self.0.push((key.to_owned(), figure, about.to_owned()));
+    }
+
+    /// Adds a word.
+    pub fn add_text(&mut self, key: &str, word: &str, about: &str) {
+        let figure = Figure::Text(word.to_owned());
+        self.0.push((key.to_owned(), figure, about.to_owned()));
     }
 
     /// Prints the table and the JSON object.
     pub fn print(&self) {
         for (key, value, about) in &self.0 {
-            println!("{key:<34} {:>14}  {about}", short(*value));
+            println!("{key:<34} {:>14}  {about}", value.shown());
         }
         let object: Map<String, Value> = self
             .0
             .iter()
-            .map(|(key, value, _)| {
-                (
-                    key.clone(),
-                    Value::from(short(*value).parse::<f64>().unwrap_or(*value)),
-                )
-            })
+            .map(|(key, value, _)| (key.clone(), value.json()))
             .collect();
         println!("{}", Value::Object(object));
+    }
+}
+
+impl Figure {
+    fn shown(&self) -> String {
+        match self {
+            Self::Number(value) => short(*value),
+            Self::Text(word) => word.clone(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Self::Number(value) => Value::from(short(*value).parse::<f64>().unwrap_or(*value)),
+            Self::Text(word) => Value::from(word.as_str()),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Batch<'a, 'b> {
 pub(crate) struct Written<'w, 'b> {
     pub(crate) block: &'w Prepared<'b>,
     pub(crate) work: &'w Work<'b>,
-    /// Its number was a gap until now.
+    /// Its number was a gap, or that of a quarantined block, until now.
     pub(crate) replaces: bool,
 }
 

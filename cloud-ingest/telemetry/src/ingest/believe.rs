@@ -22,7 +22,7 @@ use crate::{
 /// Most blocks of one transaction.
 const MOST_BLOCKS: usize = 512;
 /// About how many bytes of opened contents are held at a time.
-const MOST_BYTES: usize = 64 << 20;
+const MOST_BYTES: usize = 32 << 20;
 
 /// A delivery whose frame is sound.
 #[derive(Clone, Debug)]
@@ -40,6 +40,7 @@ impl Ingestor {
         queue: &mut VecDeque<Claimed>,
         outcomes: &mut [Outcome],
         settled: &mut Vec<Settled>,
+        readmitting: bool,
     ) -> Vec<Opened> {
         let claimed: Vec<Claimed> = queue.drain(..queue.len().min(MOST_BLOCKS)).collect();
         let (mut beliefs, mut left) = match self.believe(claimed, false).await {
@@ -94,6 +95,7 @@ impl Ingestor {
                     payload: claimed.payload,
                     content,
                     placing: false,
+                    readmitting,
                 }),
                 Belief::Revoked(detail) => {
                     settled.push(Settled::without_ledger(at, OutcomeKind::Refused { detail }));

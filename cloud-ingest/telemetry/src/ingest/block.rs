@@ -25,6 +25,8 @@ pub(crate) struct Opened {
     pub(crate) content: Result<Body, (Reason, String)>,
     /// It is in `telemetry.unplaced`, and its number closed: only its rows are missing.
     pub(crate) placing: bool,
+    /// It comes out of the quarantine, which may have closed its number.
+    pub(crate) readmitting: bool,
 }
 
 /// A block whose rows are ready.

@@ -1,7 +1,7 @@
 //! The transaction: the rows of blocks, and the ledger that says so, or neither.
 //!
 //! Rows that several transactions change are locked in this order, each table in the order of its key: ledger, boot,
-//! latest, extra_latest, quarantine. All of them exist before.
+//! latest, extra_latest, command, quarantine. All of them exist before.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -234,6 +234,9 @@ fn tallies(batch: &Batch<'_, '_>) -> BTreeMap<(i64, i16), Tally> {
         let samples = i64::from(header.samples);
         if block.placing {
             tally.unplaced -= samples;
+        } else if block.readmitting && written.replaces {
+            // Its header was counted when it was quarantined.
+            tally.quarantined -= samples;
         } else {
             tally.blocks += i64::from(!written.replaces);
             tally.thinned += i64::from(header.thinned);

@@ -36,6 +36,20 @@ pub(crate) fn define(
         Ok(assets) => assets,
         Err(why) => return Work::Quarantine(Reason::TooManyAssets, why.clone()),
     };
+    let is_numbered = |column: &&Column| match (&column.def.signal, assets.get(&column.asset)) {
+        (SignalRef::Named { .. }, Some(&asset)) => {
+            extras.contains_key(&(asset, column.source.number(), &column.def))
+        }
+        _ => true,
+    };
+    if let Some(column) = columns.iter().find(|column| !is_numbered(column)) {
+        let why = format!(
+            "{} {}: the gateway names more than {MOST_NAMED} signals outside the catalogue",
+            column.asset,
+            column.def.signal.name()
+        );
+        return Work::Quarantine(Reason::TooManySignals, why);
+    }
     let plans = columns.iter().filter_map(|column| {
         let asset = *assets.get(&column.asset)?;
         let target = match &column.def.signal {
@@ -55,13 +69,18 @@ pub(crate) fn define(
     Work::Columns(first, plans.collect())
 }
 
-/// Makes sure that the signals outside the catalogue that definitions name have numbers.
+/// Most signals outside the catalogue of one gateway, in all its epochs: a definition that is changed counts again.
+pub(crate) const MOST_NAMED: i64 = 100_000;
+
+/// Makes sure that the signals outside the catalogue that definitions name have numbers. Those of gateways that name too
+/// many are left out, unless they have theirs already.
 pub(crate) async fn ensure_extra_signals<'a>(
     client: &Client,
     blocks: &[(&'a Opened, i64)],
     assets: &Assets,
 ) -> Result<HashMap<ExtraKey<'a>, i32>, Trouble> {
     let mut wanted: Vec<ExtraKey<'a>> = Vec::new();
+    let mut gateways: Vec<i32> = Vec::new();
     for (block, _) in blocks {
         let Ok(Body::Columns { first, columns }) = &block.content else {
             continue;
@@ -77,6 +96,7 @@ pub(crate) async fn ensure_extra_signals<'a>(
                 (&column.def.signal, assets.get(&column.asset))
             {
                 wanted.push((asset, column.source.number(), &column.def));
+                gateways.push(block.gateway_id);
             }
         }
     }
@@ -95,11 +115,25 @@ pub(crate) async fn ensure_extra_signals<'a>(
         scales.push(format!("{}e{}", scale.mantissa(), scale.exponent()));
         shifts.push(format!("{}e{}", shift.mantissa(), shift.exponent()));
     }
+    let mut room: HashMap<i32, i64> = HashMap::new();
+    let sql = include_str!("../../queries/count_extra_signals.sql");
+    for row in client.query(sql, &[&gateways]).await? {
+        room.insert(
+            row.get("gateway_id"),
+            MOST_NAMED - row.get::<_, i64>("signals"),
+        );
+    }
+    for gateway in &gateways {
+        *room.entry(*gateway).or_insert(MOST_NAMED) -= 1;
+    }
+    let may: Vec<bool> = gateways.iter().map(|gateway| room[gateway] >= 0).collect();
     let sql = include_str!("../../queries/ensure_extra_signals.sql");
     client
         .execute(
             sql,
-            &[&assets, &sources, &names, &units, &kinds, &scales, &shifts],
+            &[
+                &assets, &sources, &names, &units, &kinds, &scales, &shifts, &may,
+            ],
         )
         .await?;
     let sql = include_str!("../../queries/extra_signals.sql");
@@ -117,7 +151,8 @@ pub(crate) async fn ensure_extra_signals<'a>(
             Some((*wanted.get(place.checked_sub(1)?)?, row.get("id")))
         })
         .collect();
-    if wanted.iter().all(|key| found.contains_key(key)) {
+    let is_there = |(key, may): (&ExtraKey<'_>, &bool)| !may || found.contains_key(key);
+    if wanted.iter().zip(&may).all(is_there) {
         Ok(found)
     } else {
         Err(Trouble::Stale)

@@ -15,6 +15,8 @@ use crate::{columns::EpochColumns, trouble::Trouble};
 
 /// More than any fleet has at a time; what is forgotten is asked for again.
 const MOST: usize = 100_000;
+/// Most epochs of one gateway: one a day for 27 years, and a thousand in a bad night.
+pub(crate) const MOST_EPOCHS: i64 = 10_000;
 /// Definitions are larger.
 const MOST_EPOCHS_WITH_COLUMNS: usize = 5_000;
 
@@ -85,7 +87,8 @@ impl Known {
         }
     }
 
-    /// The epochs of gateways; new ones are bound to the key that signed their first block.
+    /// The epochs of gateways; new ones are bound to the key that signed their first block. Those beyond the last that a
+    /// gateway may begin are left out.
     pub(crate) async fn epochs(
         &self,
         client: &Client,
@@ -106,7 +109,10 @@ impl Known {
         if missing.is_empty() {
             return Ok(found);
         }
+        let full = full_gateways(client, &missing).await?;
+        let may_begin = |missing: &(i32, Epoch, i32)| !full.contains(&missing.0);
         let gateways: Vec<i32> = missing.iter().map(|(gateway, ..)| *gateway).collect();
+        let begin: Vec<bool> = missing.iter().map(may_begin).collect();
         let counters: Vec<i64> = missing
             .iter()
             .map(|(_, epoch, _)| epoch.counter.into())
@@ -118,7 +124,7 @@ impl Known {
         let keys: Vec<i32> = missing.iter().map(|(.., key)| *key).collect();
         let sql = include_str!("../../queries/ensure_epochs.sql");
         client
-            .execute(sql, &[&gateways, &counters, &nonces, &keys])
+            .execute(sql, &[&gateways, &counters, &nonces, &keys, &begin])
             .await?;
         let sql = include_str!("../../queries/epochs.sql");
         let rows = client.query(sql, &[&gateways, &counters, &nonces]).await?;
@@ -265,6 +271,24 @@ impl Known {
         });
         Ok(columns)
     }
+}
+
+/// The gateways that may begin no further epoch.
+async fn full_gateways(
+    client: &Client,
+    wanted: &[(i32, Epoch, i32)],
+) -> Result<HashSet<i32>, Trouble> {
+    let gateways: Vec<i32> = wanted.iter().map(|(gateway, ..)| *gateway).collect();
+    let sql = include_str!("../../queries/count_epochs.sql");
+    let mut full = HashSet::new();
+    for row in client.query(sql, &[&gateways]).await? {
+        let gateway: i32 = row.get("gateway_id");
+        let new = gateways.iter().filter(|other| **other == gateway).count() as i64;
+        if row.get::<_, i64>("epochs") + new > MOST_EPOCHS {
+            full.insert(gateway);
+        }
+    }
+    Ok(full)
 }
 
 fn add<T: Eq + Hash>(known: &mut HashSet<T>, new: Vec<T>) {

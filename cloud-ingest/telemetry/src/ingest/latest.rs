@@ -1,7 +1,7 @@
 //! The latest value of each signal, with its own time. Newer times win whatever the order of arrival; of two samples
 //! of the same instant the greater, so that the outcome does not depend on who came first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
@@ -10,24 +10,28 @@ use super::known::AssetSource;
 use crate::{
     decode::{Number, Rows},
     layout::layout,
+    micros::Micros,
     trouble::Trouble,
 };
 
 /// A value with its time; the order says which one is the latest.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub(crate) struct Last<V> {
-    time_us: i64,
-    value: V,
+    pub(crate) time_us: i64,
+    pub(crate) value: V,
 }
 
-/// The latest values of assets' sources, by signal.
-type Values<V> = BTreeMap<AssetSource, BTreeMap<i32, Last<V>>>;
+/// The latest values of a source, ascending by signal.
+pub(crate) type Values<V> = Vec<(i32, Last<V>)>;
+/// Those of several, in the order of their keys.
+pub(crate) type Latest<V> = BTreeMap<AssetSource, Values<V>>;
 
 /// What a batch brings.
 #[derive(Debug, Default)]
 pub(crate) struct LatestValues {
-    wide: Values<i64>,
-    extra: Values<Number>,
+    /// By slot.
+    wide: HashMap<AssetSource, Vec<Option<Last<i64>>>>,
+    extra: HashMap<AssetSource, BTreeMap<i32, Last<Number>>>,
 }
 
 impl PartialOrd for Number {
@@ -41,94 +45,142 @@ impl PartialOrd for Number {
     }
 }
 
-/// Keeps the later of two; true when it changed.
-fn keep<V: Copy + PartialOrd>(
-    values: &mut BTreeMap<i32, Last<V>>,
-    signal: i32,
-    new: Last<V>,
-) -> bool {
-    match values.get_mut(&signal) {
-        Some(old) if *old >= new => false,
-        Some(old) => {
-            *old = new;
-            true
-        }
-        None => {
-            values.insert(signal, new);
-            true
-        }
-    }
-}
-
 impl LatestValues {
     /// Adds the rows of a block.
     pub(crate) fn add(&mut self, rows: &Rows) {
-        for row in &rows.wide {
-            let values = self.wide.entry((row.asset, row.source)).or_default();
-            for cell in rows.cells_of(row) {
-                let signal = i32::from(layout().slot(cell.slot).signal.id.0);
-                let last = Last {
-                    time_us: row.time_us,
-                    value: cell.steps,
-                };
-                keep(values, signal, last);
+        let slots = layout().slots.len();
+        let same = |a: &crate::decode::WideRow, b: &crate::decode::WideRow| {
+            (a.asset, a.source) == (b.asset, b.source)
+        };
+        for rows_of_one in rows.wide.chunk_by(same) {
+            let key = (rows_of_one[0].asset, rows_of_one[0].source);
+            let values = self.wide.entry(key).or_insert_with(|| vec![None; slots]);
+            for row in rows_of_one {
+                for cell in rows.cells_of(row) {
+                    let new = Some(Last {
+                        time_us: row.time_us,
+                        value: cell.steps,
+                    });
+                    // None is less than any.
+                    let old = &mut values[usize::from(cell.slot)];
+                    if *old < new {
+                        *old = new;
+                    }
+                }
             }
         }
         for row in &rows.extra {
             let values = self.extra.entry((row.asset, row.source)).or_default();
-            let last = Last {
+            let new = Last {
                 time_us: row.time_us,
                 value: row.number,
             };
-            keep(values, row.signal, last);
+            let old = values.entry(row.signal).or_insert(new);
+            if *old < new {
+                *old = new;
+            }
         }
     }
 
-    /// Merges them into the tables. Rows are locked in the order of their key; all of them have to exist.
-    pub(crate) async fn write(self, tx: &Transaction<'_>) -> Result<(), Trouble> {
-        if !self.wide.is_empty() {
-            write_wide(tx, self.wide).await?;
-        }
+    /// Merges them into the tables. Rows are locked in the order of their key; all of them have to exist. Returns what
+    /// was there before of the signals of the catalogue.
+    pub(crate) async fn write(self, tx: &Transaction<'_>) -> Result<Latest<i64>, Trouble> {
+        let before = if self.wide.is_empty() {
+            Latest::new()
+        } else {
+            let new = self.wide.into_iter().map(|(key, values)| {
+                let slots = layout().slots.iter().zip(values);
+                let mut values: Values<i64> = slots
+                    .filter_map(|(slot, last)| Some((i32::from(slot.signal.id.0), last?)))
+                    .collect();
+                values.sort_unstable_by_key(|(signal, _)| *signal);
+                (key, values)
+            });
+            write_wide(tx, new.collect()).await?
+        };
         if !self.extra.is_empty() {
-            write_extra(tx, self.extra).await?;
+            let new = self.extra.into_iter();
+            let new = new.map(|(key, values)| (key, values.into_iter().collect()));
+            write_extra(tx, new.collect()).await?;
         }
-        Ok(())
+        Ok(before)
     }
 }
 
-/// Merges what is new into what is there; leaves only those that changed.
-fn merge<V: Copy + PartialOrd>(new: Values<V>, mut old: Values<V>) -> Result<Values<V>, Trouble> {
-    let mut changed = Values::new();
-    for (key, values) in new {
-        let mut merged = old.remove(&key).ok_or(Trouble::Stale)?;
-        let mut any = false;
-        for (signal, last) in values {
-            any |= keep(&mut merged, signal, last);
+/// Merges two lists that are ascending by signal; `None` when nothing of `new` is later.
+fn merge_one<V: Copy + PartialOrd>(new: &Values<V>, old: &Values<V>) -> Option<Values<V>> {
+    let mut merged = Values::with_capacity(old.len() + new.len());
+    let mut changed = false;
+    let mut old = old.iter().peekable();
+    for &(signal, last) in new {
+        while let Some(&before) = old.next_if(|(other, _)| *other < signal) {
+            merged.push(before);
         }
-        if any {
+        match old.next_if(|(other, _)| *other == signal) {
+            Some(&(_, before)) if before >= last => merged.push((signal, before)),
+            _ => {
+                changed = true;
+                merged.push((signal, last));
+            }
+        }
+    }
+    merged.extend(old);
+    changed.then_some(merged)
+}
+
+/// Merges what is new into what is there; leaves only those that changed.
+fn merge<V: Copy + PartialOrd>(new: Latest<V>, old: &Latest<V>) -> Result<Latest<V>, Trouble> {
+    let mut changed = Latest::new();
+    for (key, values) in new {
+        let old = old.get(&key).ok_or(Trouble::Stale)?;
+        if let Some(merged) = merge_one(&values, old) {
             changed.insert(key, merged);
         }
     }
     Ok(changed)
 }
 
-fn keys<V>(values: &Values<V>) -> (Vec<i32>, Vec<i16>) {
+fn keys<V>(values: &Latest<V>) -> (Vec<i32>, Vec<i16>) {
     values.keys().copied().unzip()
 }
 
-/// The columns of a flat list: asset, source, signal, time, value.
-type Flat<V> = (Vec<i32>, Vec<i16>, Vec<i32>, Vec<Timestamp>, Vec<V>);
+/// The rows as columns; the lists of all rows one behind the other.
+struct Flat<V> {
+    assets: Vec<i32>,
+    sources: Vec<i16>,
+    /// The latest of the times.
+    latest: Vec<Micros>,
+    /// Where the lists of each row begin and end, counted from 1, both included.
+    first: Vec<i32>,
+    last: Vec<i32>,
+    signals: Vec<i32>,
+    times: Vec<Micros>,
+    values: Vec<V>,
+}
 
-fn flat<V: Copy>(values: &Values<V>) -> Flat<V> {
-    let mut flat: Flat<V> = Default::default();
-    for (&(asset, source), values) in values {
-        for (&signal, last) in values {
-            flat.0.push(asset);
-            flat.1.push(source);
-            flat.2.push(signal);
-            flat.3.push(time(last.time_us));
-            flat.4.push(last.value);
+fn flat<V: Copy>(rows: &Latest<V>) -> Flat<V> {
+    let (assets, sources) = keys(rows);
+    let mut flat = Flat {
+        assets,
+        sources,
+        latest: Vec::new(),
+        first: Vec::new(),
+        last: Vec::new(),
+        signals: Vec::new(),
+        times: Vec::new(),
+        values: Vec::new(),
+    };
+    for values in rows.values() {
+        flat.first.push(flat.signals.len() as i32 + 1);
+        let mut latest = i64::MIN;
+        for &(signal, last) in values {
+            latest = latest.max(last.time_us);
+            flat.signals.push(signal);
+            flat.times.push(Micros(last.time_us));
+            flat.values.push(last.value);
         }
+        flat.latest.push(Micros(latest));
+        flat.last.push(flat.signals.len() as i32);
     }
     flat
 }
@@ -138,71 +190,78 @@ pub(crate) fn time(us: i64) -> Timestamp {
     Timestamp::from_microsecond(us).unwrap_or(Timestamp::MIN)
 }
 
-async fn write_wide(tx: &Transaction<'_>, new: Values<i64>) -> Result<(), Trouble> {
+fn values<V>(signals: Vec<i32>, times: Vec<Micros>, values: impl Iterator<Item = V>) -> Values<V> {
+    let lasts = times.into_iter().zip(values).map(|(time, value)| Last {
+        time_us: time.0,
+        value,
+    });
+    signals.into_iter().zip(lasts).collect()
+}
+
+async fn write_wide(tx: &Transaction<'_>, new: Latest<i64>) -> Result<Latest<i64>, Trouble> {
     let (assets, sources) = keys(&new);
     let statement = tx
         .prepare_cached(include_str!("../../queries/lock_latest.sql"))
         .await?;
-    let mut old = Values::new();
+    let mut old = Latest::new();
     for row in tx.query(&statement, &[&assets, &sources]).await? {
-        let signals: Vec<i32> = row.get("signals");
-        let times: Vec<Timestamp> = row.get("times");
         let steps: Vec<i64> = row.get("steps");
-        let values = signals.into_iter().zip(times).zip(steps);
-        let values = values.map(|((signal, time), value)| {
-            let time_us = time.as_microsecond();
-            (signal, Last { time_us, value })
-        });
-        old.insert((row.get("asset_id"), row.get("source")), values.collect());
+        let values = values(row.get("signals"), row.get("times"), steps.into_iter());
+        old.insert((row.get("asset_id"), row.get("source")), values);
     }
-    let changed = merge(new, old)?;
+    let changed = merge(new, &old)?;
     if changed.is_empty() {
-        return Ok(());
+        return Ok(old);
     }
-    let (assets, sources, signals, times, steps) = flat(&changed);
+    let flat = flat(&changed);
     let statement = tx
         .prepare_cached(include_str!("../../queries/update_latest.sql"))
         .await?;
-    tx.execute(&statement, &[&assets, &sources, &signals, &times, &steps])
-        .await?;
-    Ok(())
+    tx.execute(
+        &statement,
+        &[
+            &flat.assets,
+            &flat.sources,
+            &flat.latest,
+            &flat.first,
+            &flat.last,
+            &flat.signals,
+            &flat.times,
+            &flat.values,
+        ],
+    )
+    .await?;
+    Ok(old)
 }
 
-async fn write_extra(tx: &Transaction<'_>, new: Values<Number>) -> Result<(), Trouble> {
+async fn write_extra(tx: &Transaction<'_>, new: Latest<Number>) -> Result<(), Trouble> {
     let (assets, sources) = keys(&new);
     let statement = tx
         .prepare_cached(include_str!("../../queries/lock_extra_latest.sql"))
         .await?;
-    let mut old = Values::new();
+    let mut old = Latest::new();
     for row in tx.query(&statement, &[&assets, &sources]).await? {
-        let signals: Vec<i32> = row.get("signals");
-        let times: Vec<Timestamp> = row.get("times");
         let raws: Vec<Option<i64>> = row.get("raws");
         let floats: Vec<Option<f64>> = row.get("values");
         let numbers = raws.into_iter().zip(floats).map(|(raw, float)| {
             raw.map_or_else(|| Number::Value(float.unwrap_or_default()), Number::Raw)
         });
-        let values = signals.into_iter().zip(times).zip(numbers);
-        let values = values.map(|((signal, time), value)| {
-            let time_us = time.as_microsecond();
-            (signal, Last { time_us, value })
-        });
-        old.insert((row.get("asset_id"), row.get("source")), values.collect());
+        let values = values(row.get("signals"), row.get("times"), numbers);
+        old.insert((row.get("asset_id"), row.get("source")), values);
     }
-    let changed = merge(new, old)?;
+    let changed = merge(new, &old)?;
     if changed.is_empty() {
         return Ok(());
     }
-    let (assets, sources, signals, times, numbers) = flat(&changed);
-    let raws: Vec<Option<i64>> = numbers
-        .iter()
+    let flat = flat(&changed);
+    let numbers = || flat.values.iter();
+    let raws: Vec<Option<i64>> = numbers()
         .map(|number| match number {
             Number::Raw(raw) => Some(*raw),
             Number::Value(_) => None,
         })
         .collect();
-    let floats: Vec<Option<f64>> = numbers
-        .iter()
+    let floats: Vec<Option<f64>> = numbers()
         .map(|number| match number {
             Number::Raw(_) => None,
             Number::Value(value) => Some(*value),
@@ -213,7 +272,17 @@ async fn write_extra(tx: &Transaction<'_>, new: Values<Number>) -> Result<(), Tr
         .await?;
     tx.execute(
         &statement,
-        &[&assets, &sources, &signals, &times, &raws, &floats],
+        &[
+            &flat.assets,
+            &flat.sources,
+            &flat.latest,
+            &flat.first,
+            &flat.last,
+            &flat.signals,
+            &flat.times,
+            &raws,
+            &floats,
+        ],
     )
     .await?;
     Ok(())

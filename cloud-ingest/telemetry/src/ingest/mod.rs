@@ -6,7 +6,7 @@
 //!    their keys, leaves out what is closed already, copies the rest, closes it, and updates [`latest`]
 //! 4. trouble: a refusal of the data is bisected until the block that is to blame is alone, and that one goes to
 //!    [`quarantine`]; a broken connection is waited for, and then nothing is said about any of them
-//! 5. [`place`]: blocks that had to wait for the time of their boot
+//! 5. [`place`]: blocks that had to wait for the time of their boot; [`readmit`]: what was quarantined, after a fix
 //!
 //! Definitions of columns are committed before what is delivered beside them, so that both can come at once.
 
@@ -22,6 +22,7 @@ mod place;
 mod plan;
 mod prepare;
 mod quarantine;
+mod readmit;
 mod settle;
 mod write;
 
@@ -31,6 +32,8 @@ use bytes::Bytes;
 use platform::{Clock, Db, Register};
 use shared_protocol::{Digest, GatewayId, Stream, topic};
 
+pub(crate) use self::block::RecordRows;
+pub use self::readmit::ReadmitError;
 use self::{
     believe::Claimed,
     block::{Opened, Settled},
@@ -91,6 +94,17 @@ impl Ingestor {
     /// outcome says may be acknowledged.
     pub async fn ingest(&self, deliveries: Vec<Delivery>) -> Vec<Outcome> {
         let start = Instant::now();
+        let mut outcomes = self.take(&deliveries, false).await;
+        self.keep_unbelieved(&deliveries, &mut outcomes).await;
+        for outcome in &outcomes {
+            metrics::outcome(outcome);
+        }
+        metrics::batch(start.elapsed());
+        outcomes
+    }
+
+    /// Stores what can be stored. `readmitting`: they come out of the quarantine.
+    async fn take(&self, deliveries: &[Delivery], readmitting: bool) -> Vec<Outcome> {
         let mut outcomes: Vec<Outcome> = Vec::with_capacity(deliveries.len());
         let mut queue: VecDeque<Claimed> = VecDeque::new();
         let mut settled = Vec::new();
@@ -127,7 +141,7 @@ impl Ingestor {
         let mut learnt = false;
         while !queue.is_empty() {
             let opened = self
-                .open_some(&mut queue, &mut outcomes, &mut settled)
+                .open_some(&mut queue, &mut outcomes, &mut settled, readmitting)
                 .await;
             let (columns, rest): (Vec<Opened>, Vec<_>) = opened
                 .into_iter()
@@ -141,14 +155,9 @@ impl Ingestor {
             outcome.result = settled.result;
             outcome.done = settled.done;
         }
-        self.keep_unbelieved(&deliveries, &mut outcomes).await;
         if learnt && let Err(error) = self.place_some().await {
             tracing::warn!(%error, "blocks that waited for the time could not be expanded yet");
         }
-        for outcome in &outcomes {
-            metrics::outcome(outcome);
-        }
-        metrics::batch(start.elapsed());
         outcomes
     }
 

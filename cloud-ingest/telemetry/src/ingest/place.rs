@@ -86,6 +86,7 @@ fn opened((at, row): (usize, &Row)) -> Option<Opened> {
         topic: String::new(),
         content,
         placing: true,
+        readmitting: false,
         payload: payload.clone(),
     })
 }

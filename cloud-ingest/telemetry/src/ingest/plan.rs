@@ -5,6 +5,7 @@
 //! - Its number is closed by a gap and it is the block after all: the block wins, and takes the gap's place.
 //! - Its number is closed by a block and it is a gap: the block wins, the gap changes nothing.
 //! - Its number is closed by another content: it is quarantined; nothing is overwritten.
+//! - Its number was closed by the quarantine and it is being readmitted: it takes the number that was kept for it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -19,7 +20,7 @@ use crate::{
 /// What is to be done with a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// Write it; `replaces` the gap that had its number.
+    /// Write it; `replaces` the gap, or its own place in the quarantine, that had its number.
     Write { replaces: bool },
     /// The same as for the block at this place of the batch, which has the same content.
     Like(usize),
@@ -107,6 +108,9 @@ fn stored_before(block: &Prepared<'_>) -> Fate {
 fn known(block: &Prepared<'_>, closed: &Closed) -> Fate {
     let same = closed.digest == block.block.digest;
     match &closed.fate {
+        ClosedAs::Quarantined(..) if same && block.block.readmitting => {
+            Fate::Write { replaces: true }
+        }
         ClosedAs::Quarantined(reason, detail) if same => Fate::Known(OutcomeKind::Quarantined {
             reason: *reason,
             detail: detail.clone(),

@@ -13,7 +13,7 @@ use super::{
     Ingestor,
     block::{Opened, Prepared, RecordRows, Settled, Timeless, Work},
     define::{define, ensure_extra_signals},
-    known::{KnownEpoch, Latest},
+    known::{KnownEpoch, Latest, MOST_EPOCHS},
 };
 use crate::{
     columns::{EpochColumns, Target},
@@ -46,9 +46,18 @@ impl Ingestor {
         let mut believed: Vec<(&'a Opened, i64)> = Vec::new();
         for &block in blocks {
             let number = &block.header.number;
-            let epoch = epochs
-                .get(&(block.gateway_id, number.epoch))
-                .ok_or(Trouble::Stale)?;
+            let Some(epoch) = epochs.get(&(block.gateway_id, number.epoch)) else {
+                let detail = format!(
+                    "{} has begun {MOST_EPOCHS} epochs, and may begin no more: find out what restarts it, and register \
+                     it under a new name",
+                    block.header.gateway
+                );
+                let result = OutcomeKind::Refused { detail };
+                ready
+                    .settled
+                    .push(Settled::without_ledger(block.at, result));
+                continue;
+            };
             if epoch.key == block.key {
                 believed.push((block, epoch.id));
             } else {

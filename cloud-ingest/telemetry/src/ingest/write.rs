@@ -12,14 +12,16 @@ use super::{
     latest::{LatestValues, time},
 };
 use crate::{
+    command,
     copy::CopyRows,
     decode::{Number, Rows},
     layout::{Width, layout},
     ranges::Ranges,
+    rollup::Minutes,
     trouble::Trouble,
 };
 
-/// Copies the samples of all written blocks, wide and narrow, and notes what is latest in them.
+/// Copies the samples of all written blocks, wide and narrow, notes what is latest in them, and marks their minutes.
 pub(crate) async fn samples(
     tx: &Transaction<'_>,
     batch: &Batch<'_, '_>,
@@ -32,11 +34,13 @@ pub(crate) async fn samples(
             _ => None,
         })
         .collect();
+    let mut minutes = Minutes::default();
     for rows in &blocks {
         latest.add(rows);
+        minutes.add(rows);
     }
     let (target, wide) = wide_rows(&blocks);
-    wide.send(tx, &target).await?;
+    wide.send_once(tx, &target).await?;
     let mut extra = CopyRows::new();
     for row in blocks.iter().flat_map(|rows| &rows.extra) {
         extra.row(4);
@@ -54,7 +58,9 @@ pub(crate) async fn samples(
         }
     }
     let target = "telemetry.extra (time, signal_id, raw, value)";
-    extra.send(tx, target).await
+    extra.send(tx, target).await?;
+    let target = "telemetry.dirty (level, source, asset_id, bucket, due)";
+    minutes.marks(batch.now).send(tx, target).await
 }
 
 /// The wide rows of blocks, with the columns that any of them uses.
@@ -95,7 +101,7 @@ pub(crate) fn wide_rows(blocks: &[&Rows]) -> (String, CopyRows) {
     (target, copy)
 }
 
-/// Inserts the records of all written blocks.
+/// Inserts the records of all written blocks, and moves the commands that they answer.
 pub(crate) async fn records(tx: &Transaction<'_>, batch: &Batch<'_, '_>) -> Result<(), Trouble> {
     let mut keys = Vec::new();
     let mut places: Vec<i32> = Vec::new();
@@ -132,7 +138,11 @@ pub(crate) async fn records(tx: &Transaction<'_>, batch: &Batch<'_, '_>) -> Resu
         ],
     )
     .await?;
-    Ok(())
+    let answers = batch.written().filter_map(|written| match written.work {
+        Work::Records(rows) => Some((written.block.block.gateway_id, rows)),
+        _ => None,
+    });
+    command::answers(tx, answers).await
 }
 
 /// Inserts gaps, and removes those whose block has come after all.

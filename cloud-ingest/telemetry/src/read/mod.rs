@@ -1,6 +1,7 @@
 //! What is stored, for the API: assets, latest values, series, and the sums that prove that nothing was lost or
 //! counted twice. Values are in the signal's unit.
 
+mod rollup;
 mod series;
 mod sums;
 
@@ -11,8 +12,11 @@ use tokio_postgres::{Client, Row};
 use utoipa::ToSchema;
 
 pub use self::{
+    rollup::{Rollup, RollupPage, RollupQuery, rollups},
     series::{BadCursor, Cursor, Page, Point, SeriesQuery, series},
-    sums::{LedgerRow, Quarantined, Range, SignalCount, counts, ledger, quarantine},
+    sums::{
+        LedgerRow, Quarantined, Range, SignalCount, counts, ledger, quarantine, quarantined_payload,
+    },
 };
 use crate::layout::{source, value};
 

@@ -51,6 +51,14 @@ pub struct Cursor {
     skip: u32,
 }
 
+impl Cursor {
+    /// The time from which to go on, and how many values of it to leave out.
+    pub(super) fn place(self, from: Timestamp) -> (Timestamp, u32) {
+        let time = Timestamp::from_microsecond(self.time_us).unwrap_or(from);
+        (time.max(from), self.skip)
+    }
+}
+
 /// A text that is not a cursor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a cursor: give back what the page before gave as `next`")]
@@ -89,10 +97,9 @@ pub struct Page {
 /// Values of one signal of one asset, oldest first, a page at a time. A signal of which nothing was ever stored has
 /// none.
 pub async fn series(client: &Client, query: &SeriesQuery) -> Result<Page, DbError> {
-    let (from, skip) = query.cursor.map_or((query.from, 0), |cursor| {
-        let time = Timestamp::from_microsecond(cursor.time_us).unwrap_or(query.from);
-        (time.max(query.from), cursor.skip)
-    });
+    let (from, skip) = query
+        .cursor
+        .map_or((query.from, 0), |cursor| cursor.place(query.from));
     let most = limit(query.limit);
     let asked = most + 1;
     let offset = i64::from(skip);
@@ -163,18 +170,19 @@ pub async fn series(client: &Client, query: &SeriesQuery) -> Result<Page, DbErro
 fn page(mut points: Vec<Point>, most: usize, from: Timestamp, skip: u32) -> Page {
     let more = points.len() > most;
     points.truncate(most);
-    let next = points.last().filter(|_| more).map(|last| {
-        let same = points
-            .iter()
-            .rev()
-            .take_while(|point| point.time == last.time);
-        let given = same.count() as u32;
-        let before = if last.time == from { skip } else { 0 };
-        Cursor {
-            time_us: last.time.as_microsecond(),
-            skip: given + before,
-        }
-        .to_string()
-    });
+    let times: Vec<Timestamp> = points.iter().map(|point| point.time).collect();
+    let next = more.then(|| next(&times, from, skip)).flatten();
     Page { points, next }
+}
+
+/// The cursor after a page with these times that began at `from`, behind `skip` values of that time.
+pub(super) fn next(times: &[Timestamp], from: Timestamp, skip: u32) -> Option<String> {
+    let last = *times.last()?;
+    let given = times.iter().rev().take_while(|time| **time == last).count() as u32;
+    let before = if last == from { skip } else { 0 };
+    let cursor = Cursor {
+        time_us: last.as_microsecond(),
+        skip: given + before,
+    };
+    Some(cursor.to_string())
 }

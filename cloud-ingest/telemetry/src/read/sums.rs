@@ -89,6 +89,8 @@ pub struct Quarantined {
     pub last_at: Timestamp,
     /// Its length in bytes.
     pub size: i32,
+    /// When it was stored after all; null: it was not.
+    pub readmitted_at: Option<Timestamp>,
 }
 
 /// How many samples are stored, by asset, source and signal: of one asset, or of all.
@@ -185,6 +187,14 @@ pub async fn quarantine(
         received_at: row.get("received_at"),
         last_at: row.get("last_at"),
         size: row.get("size"),
+        readmitted_at: row.get("readmitted_at"),
     };
     Ok(rows.iter().map(quarantined).collect())
+}
+
+/// The bytes of a quarantined message, as far as they were kept; `None`: there is no such number.
+pub async fn quarantined_payload(client: &Client, id: i64) -> Result<Option<Vec<u8>>, DbError> {
+    let sql = include_str!("../../queries/quarantine_payload.sql");
+    let row = client.query_opt(sql, &[&id]).await?;
+    Ok(row.map(|row| row.get("payload")))
 }

@@ -1,11 +1,14 @@
 //! Blocks become rows, on real databases of every flavour.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod commands;
 mod exactly_once;
 mod flow;
 mod gaps;
 mod poison;
 mod reading;
+mod readmit;
+mod rollups;
 mod storage;
 mod time;
 mod trouble;

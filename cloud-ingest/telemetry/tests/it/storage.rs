@@ -9,7 +9,9 @@ use platform::{
     testing::{assert_commented, on_each_database, prepare_all},
 };
 use shared_protocol::{Stream, catalogue};
-use telemetry::{StorageError, metrics, prepare_storage};
+use telemetry::{
+    Retained, StorageError, metrics, prepare_storage, retain, roll_up, storage::missing,
+};
 
 use crate::world::{World, columns, is_stored, now, raw};
 
@@ -99,6 +101,7 @@ fn a_catalogue_that_contradicts_what_is_stored_is_refused() {
                  VALUES (60000, 'newer', 'smallint', 'Newer', 'patio', 'V', 0.5, 0, 10, 'live', 'New.');
                  DELETE FROM telemetry.signal WHERE name = 'Vehicle.Speed';
                  DROP VIEW telemetry.reading CASCADE;
+                 DROP VIEW telemetry.sample_step;
                  ALTER TABLE telemetry.sample DROP COLUMN speed",
             )
             .await
@@ -223,5 +226,91 @@ fn every_metric_that_moves_is_in_the_table() {
         for metric in metrics::TABLE {
             assert!(!metric.cause.is_empty() && !metric.action.is_empty());
         }
+    });
+}
+
+#[test]
+fn what_is_old_goes_and_roll_ups_stay() {
+    on_each_database(|database| async move {
+        let world = World::on(&database).await;
+        let mut gateway = world.gateway("depot-1").await;
+        world.one(&gateway.define(&columns())).await;
+        let day = 86_400_000_000;
+        // Yesterday, a hundred days ago, and so long ago that nobody made a partition for it.
+        let samples = [-1, -100, -200].map(|age| (0, age * day, 5));
+        assert!(is_stored(
+            &world.one(&gateway.samples(Stream::Bulk, &samples)).await
+        ));
+        world
+            .one(&gateway.samples(Stream::Live, &[(0, 0, 99_999_999)]))
+            .await;
+        let rows = "SELECT count(*) FROM telemetry.sample";
+        let minutes = "SELECT count(*) FROM telemetry.rollup_minute";
+        // Its minutes were not read yet: it stays.
+        assert_eq!(retain(&world.db, now()).await.unwrap(), Retained::default());
+        assert_eq!(world.count(rows).await, 3);
+        roll_up(&world.db, now() + 48.hours()).await.unwrap();
+        prepare_storage(&world.db, now()).await.unwrap();
+        let gone = retain(&world.db, now()).await.unwrap();
+        assert_eq!((gone.partitions, gone.rows), (2, 0), "{}", database.label);
+        assert_eq!(
+            (world.count(rows).await, world.count(minutes).await),
+            (1, 3)
+        );
+        // What comes again that late is in its roll-up once.
+        world
+            .one(&gateway.samples(Stream::Bulk, &[(0, -100 * day, 5)]))
+            .await;
+        roll_up(&world.db, now() + 48.hours()).await.unwrap();
+        assert_eq!(
+            world
+                .count("SELECT sum(count)::bigint FROM telemetry.rollup_minute")
+                .await,
+            3
+        );
+        // Digests and quarantine; the ledger stays, and knows what was delivered.
+        let later = now() + (24 * 100).hours();
+        let gone = retain(&world.db, later).await.unwrap();
+        assert_eq!(
+            gone.rows,
+            5 + u64::from(database.flavour() == Flavour::Plain)
+        );
+        let left = "SELECT (SELECT count(*) FROM telemetry.block_digest) + (SELECT count(*) FROM telemetry.quarantine)";
+        assert_eq!(world.count(left).await, 0);
+        let client = world.db.owner().await.unwrap();
+        client
+            .batch_execute(
+                "UPDATE telemetry.retention SET keep = '7 days' WHERE what LIKE 'rollup%'",
+            )
+            .await
+            .unwrap();
+        retain(&world.db, later).await.unwrap();
+        assert_eq!(world.count(minutes).await, 0);
+        assert_eq!(
+            world
+                .count("SELECT count(*) FROM telemetry.rollup_day")
+                .await,
+            0
+        );
+    });
+}
+
+#[test]
+fn what_storage_lacks_is_said() {
+    on_each_database(|database| async move {
+        let world = World::on(&database).await;
+        let none: Vec<String> = Vec::new();
+        assert_eq!(missing(&world.db, now()).await.unwrap(), none);
+        let owner = world.db.owner().await.unwrap();
+        owner
+            .batch_execute("DELETE FROM telemetry.signal WHERE name = 'Vehicle.Speed'")
+            .await
+            .unwrap();
+        let later = missing(&world.db, now() + (24 * 30).hours()).await.unwrap();
+        assert!(later[0].contains("columns of the catalogue"), "{later:?}");
+        assert_eq!(
+            later.len(),
+            1 + usize::from(database.flavour() == Flavour::Plain)
+        );
     });
 }

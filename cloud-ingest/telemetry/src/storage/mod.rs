@@ -1,5 +1,7 @@
 //! What has to be there before samples arrive: the catalogue's columns, the view in units, partitions for the days
-//! to come.
+//! to come. `retention`: how long rows are kept.
+
+mod retention;
 
 use std::collections::HashMap;
 
@@ -8,12 +10,23 @@ use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 use platform::{Db, Flavour, MigrateError, Server, failure::in_words, migrate::lock_schema};
 use shared_protocol::Decimal;
 
+pub use self::retention::{Retained, retain};
 use crate::layout::{SOURCES, Slot, expression, layout};
 
 /// How many days ahead a natively partitioned table has partitions.
 const DAYS_AHEAD: i32 = 7;
-/// Natively partitioned where there are no hypertables.
-const BY_DAY: [&str; 2] = ["sample", "extra"];
+/// Natively partitioned where there are no hypertables: table, its time, a partition's length.
+const PARTITIONED: [(&str, &str, &str); 4] = [
+    ("sample", "time", "day"),
+    ("extra", "time", "day"),
+    ("rollup_minute", "bucket", "day"),
+    ("rollup_quarter", "bucket", "month"),
+];
+/// What the views over the catalogue's columns say of themselves; another text has them made again.
+const READING: &str =
+    "Samples of the catalogue's signals, in their units: the float nearest to the exact decimal.";
+const SAMPLE_STEP: &str =
+    "Samples of the catalogue's signals, one row each, in steps of their resolution.";
 
 /// Why storage is not ready.
 #[derive(Debug, thiserror::Error)]
@@ -61,10 +74,7 @@ pub struct Prepared {
 pub async fn prepare_storage(db: &Db, now: Timestamp) -> Result<Prepared, StorageError> {
     let mut client = lock_schema(db).await?;
     let server = Server::ask(&client).await.map_err(MigrateError::Db)?;
-    let kind = client
-        .query_one(include_str!("../queries/storage_kind.sql"), &[])
-        .await?;
-    let Some(by_day) = kind.get::<_, Option<bool>>("by_day") else {
+    let Some(by_day) = is_by_day(&client).await? else {
         return Err(StorageError::NotMigrated);
     };
     if by_day && server.flavour != Flavour::Plain {
@@ -83,6 +93,57 @@ pub async fn prepare_storage(db: &Db, now: Timestamp) -> Result<Prepared, Storag
     })
 }
 
+/// Whether telemetry is natively partitioned; `None`: its tables are not there.
+async fn is_by_day(client: &ClientWrapper) -> Result<Option<bool>, StorageError> {
+    let sql = include_str!("../../queries/storage_kind.sql");
+    Ok(client.query_one(sql, &[]).await?.get("by_day"))
+}
+
+/// What storage lacks, for people. Changes nothing; the migrations have to have been applied.
+pub async fn missing(db: &Db, now: Timestamp) -> Result<Vec<String>, StorageError> {
+    let client = db.owner().await.map_err(MigrateError::Db)?;
+    let mut missing = Vec::new();
+    let Some(by_day) = is_by_day(&client).await? else {
+        return Ok(missing);
+    };
+    let timescale = client
+        .query_one(include_str!("../../queries/timescale.sql"), &[])
+        .await?;
+    let (created, loaded): (bool, bool) = (timescale.get("created"), timescale.get("loaded"));
+    if created && !loaded {
+        missing.push(
+            "TimescaleDB's loader, although this database uses it: shared_preload_libraries = 'timescaledb', and restart"
+                .to_owned(),
+        );
+    }
+    if created && by_day {
+        missing.push(
+            "hypertables: TimescaleDB came after the tables, which are partitioned natively and stay so".to_owned(),
+        );
+    }
+    let known: i64 = client
+        .query_one("SELECT count(*) FROM telemetry.signal", &[])
+        .await?
+        .get(0);
+    // Before the first start there are none, and that is as it should be.
+    let started = known > 0;
+    if started && known < layout().slots.len() as i64 {
+        missing.push("columns of the catalogue: `cloud-ingest serve` adds them".to_owned());
+    }
+    let tomorrow = now.to_zoned(TimeZone::UTC).date().checked_add(1.day());
+    if let (true, Ok(tomorrow)) = (by_day && started, tomorrow) {
+        let child = format!("telemetry.sample_{}", tomorrow.strftime("%Y%m%d"));
+        let there: bool = client
+            .query_one("SELECT to_regclass($1) IS NOT NULL", &[&child])
+            .await?
+            .get(0);
+        if !there {
+            missing.push("a partition for tomorrow: `cloud-ingest serve` makes it".to_owned());
+        }
+    }
+    Ok(missing)
+}
+
 /// A signal that has a column.
 struct Known {
     column: String,
@@ -93,7 +154,7 @@ struct Known {
 }
 
 async fn known_signals(tx: &Transaction<'_>) -> Result<Vec<(i32, Known)>, StorageError> {
-    let sql = include_str!("../queries/signals.sql");
+    let sql = include_str!("../../queries/signals.sql");
     let rows = tx.query(sql, &[]).await?;
     let known = rows.iter().map(|row| {
         let about = format!(
@@ -172,7 +233,7 @@ async fn add_columns(client: &mut ClientWrapper) -> Result<usize, StorageError> 
         .iter()
         .map(|source| (source.number(), source.name()))
         .unzip();
-    let sql = include_str!("../queries/ensure_sources.sql");
+    let sql = include_str!("../../queries/ensure_sources.sql");
     tx.execute(sql, &[&numbers, &names]).await?;
     let mut ddl = String::new();
     ddl.extend(new.iter().map(|slot| {
@@ -189,7 +250,7 @@ async fn add_columns(client: &mut ClientWrapper) -> Result<usize, StorageError> 
     }));
     tx.batch_execute(&ddl).await?;
     let insert = tx
-        .prepare(include_str!("../queries/insert_signal.sql"))
+        .prepare(include_str!("../../queries/insert_signal.sql"))
         .await?;
     for slot in &new {
         let signal = slot.signal;
@@ -212,16 +273,21 @@ async fn add_columns(client: &mut ClientWrapper) -> Result<usize, StorageError> 
         )
         .await?;
     }
-    if !new.is_empty() {
-        create_view(&tx).await?;
+    let views = tx
+        .query_one(include_str!("../../queries/fits_catalogue.sql"), &[])
+        .await?;
+    let said: (Option<&str>, Option<&str>) = (views.get("reading"), views.get("sample_step"));
+    if !new.is_empty() || said != (Some(READING), Some(SAMPLE_STEP)) {
+        create_views(&tx).await?;
     }
     let count = new.len();
     tx.commit().await?;
     Ok(count)
 }
 
-/// `telemetry.reading`: the wide rows in units. Columns that a newer program added stay.
-async fn create_view(tx: &Transaction<'_>) -> Result<(), StorageError> {
+/// `telemetry.reading`: the wide rows in units; `telemetry.sample_step`: a row for each value. Columns that a newer
+/// program added stay.
+async fn create_views(tx: &Transaction<'_>) -> Result<(), StorageError> {
     let known = known_signals(tx).await?;
     let mut columns = String::new();
     columns.extend(known.iter().map(|(_, known)| {
@@ -236,16 +302,32 @@ async fn create_view(tx: &Transaction<'_>) -> Result<(), StorageError> {
             literal(&known.about)
         )
     }));
+    let steps: Vec<String> = known
+        .iter()
+        .map(|(id, known)| format!("({id}, s.\"{}\"::bigint)", known.column))
+        .collect();
     let sql = format!(
         "CREATE OR REPLACE VIEW telemetry.reading AS\n\
          SELECT time, asset_id, source{columns}\nFROM telemetry.sample;\n\
-         COMMENT ON VIEW telemetry.reading IS 'Samples of the catalogue''s signals, in their units.';\n\
+         COMMENT ON VIEW telemetry.reading IS {};\n\
          COMMENT ON COLUMN telemetry.reading.time IS 'When it was measured.';\n\
          COMMENT ON COLUMN telemetry.reading.asset_id IS 'Whose signals.';\n\
-         COMMENT ON COLUMN telemetry.reading.source IS 'The way they were read.';\n{comments}"
+         COMMENT ON COLUMN telemetry.reading.source IS 'The way they were read.';\n{comments}\
+         CREATE OR REPLACE VIEW telemetry.sample_step AS\n\
+         SELECT s.time, s.asset_id, s.source, v.signal_id, v.steps\nFROM telemetry.sample AS s\n\
+         CROSS JOIN LATERAL (VALUES {}) AS v (signal_id, steps)\nWHERE v.steps IS NOT NULL;\n\
+         COMMENT ON VIEW telemetry.sample_step IS {};\n\
+         COMMENT ON COLUMN telemetry.sample_step.time IS 'When it was measured.';\n\
+         COMMENT ON COLUMN telemetry.sample_step.asset_id IS 'Whose signal.';\n\
+         COMMENT ON COLUMN telemetry.sample_step.source IS 'The way it was read.';\n\
+         COMMENT ON COLUMN telemetry.sample_step.signal_id IS 'The signal, of telemetry.signal.';\n\
+         COMMENT ON COLUMN telemetry.sample_step.steps IS 'What was measured, in steps of its resolution.'",
+        literal(READING),
+        steps.join(", "),
+        literal(SAMPLE_STEP),
     );
     tx.batch_execute(&sql).await?;
-    tx.batch_execute(include_str!("../queries/expose_reading.sql"))
+    tx.batch_execute(include_str!("../../queries/expose_reading.sql"))
         .await?;
     Ok(())
 }
@@ -254,16 +336,16 @@ async fn create_view(tx: &Transaction<'_>) -> Result<(), StorageError> {
 async fn add_days(client: &ClientWrapper, now: Timestamp) -> Result<usize, StorageError> {
     let today = now.to_zoned(TimeZone::UTC).date();
     let mut added = 0;
-    for parent in BY_DAY {
+    for (parent, time, per) in PARTITIONED {
         let sql = format!(
-            "SELECT DISTINCT (time AT TIME ZONE 'UTC')::date FROM telemetry.{parent}_rest LIMIT 31"
+            "SELECT DISTINCT ({time} AT TIME ZONE 'UTC')::date FROM telemetry.{parent}_rest LIMIT 31"
         );
         let rows = client.query(&sql, &[]).await?;
         let mut days: Vec<Date> = rows.iter().map(|row| row.get(0)).collect();
         days.extend((-1..=DAYS_AHEAD).filter_map(|day| today.checked_add(day.days()).ok()));
         for day in days {
-            let sql = include_str!("../queries/add_day.sql");
-            let row = client.query_one(sql, &[&parent, &day]).await?;
+            let sql = include_str!("../../queries/add_partition.sql");
+            let row = client.query_one(sql, &[&parent, &per, &day]).await?;
             added += usize::from(row.get::<_, bool>(0));
         }
     }

@@ -1,1 +1,0 @@
-SELECT telemetry.add_day($1::text, $2)

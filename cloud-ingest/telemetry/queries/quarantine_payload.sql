@@ -1,0 +1,3 @@
+SELECT topic, payload, size
+FROM telemetry.quarantine
+WHERE id = $1
