@@ -2,9 +2,11 @@
 
 use std::{
     fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use firmware_config::gateway::{Can, Gateway};
@@ -17,8 +19,11 @@ use vehicles::{
 
 use crate::{
     buffer::{Buffer, Options, State, StoreError},
-    clock::Clock,
+    clock::{self, Clock, Sources},
+    commands::Desk,
+    health::{self, Counters, Measured, Process, Sight},
     sources::{Context, modbus, vehicle},
+    supervise::{Drill, Feeder, Keeping, LoopReport, Spec, Supervisor},
     uplink,
 };
 
@@ -39,6 +44,26 @@ pub enum StartError {
     /// No randomness.
     #[error("the system has no randomness to give: {0}")]
     Random(#[from] getrandom::Error),
+    /// The address for metrics.
+    #[error("metrics at {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// An asset has the gateway's own key.
+    #[error(
+        "`{}` is the key of the gateway itself: give the asset another one",
+        health::ASSET
+    )]
+    Reserved,
+    /// No thread or timer to look after the loops.
+    #[error("supervision: {source}")]
+    Supervision {
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 impl StartError {
@@ -63,14 +88,28 @@ impl StartError {
     }
 }
 
+/// What surrounds a gateway, besides its configuration.
+#[derive(Debug, Default)]
+pub struct Around {
+    /// Where its metrics are to be had over HTTP, on this machine alone.
+    pub metrics: Option<SocketAddr>,
+    /// The hardware watchdog that it feeds.
+    pub watchdog: Option<PathBuf>,
+}
+
 /// A gateway that runs.
 #[derive(Debug)]
 pub struct Running {
     buffer: Buffer,
+    clock: Arc<Clock>,
     reports: watch::Receiver<uplink::Report>,
-    stop: watch::Sender<bool>,
-    tasks: JoinSet<&'static str>,
-    uplink: tokio::task::JoinHandle<()>,
+    supervisor: Supervisor,
+    supervision: thread::JoinHandle<()>,
+    /// What makes samples, and what sends them: the one stops before the other.
+    stop: [watch::Sender<bool>; 2],
+    sources: JoinSet<()>,
+    makers: JoinSet<()>,
+    senders: JoinSet<()>,
 }
 
 /// What a running gateway says about itself.
@@ -84,15 +123,30 @@ pub struct Status {
     pub buffer_failing: Option<String>,
     /// The uplink.
     pub uplink: uplink::Report,
+    /// The clock.
+    pub clock: crate::clock::Standing,
+    /// The loops.
+    pub loops: Vec<LoopReport>,
 }
 
-/// How long a graceful stop waits for the cloud's word on what it sent last.
+/// How long a graceful stop waits for the cloud's word on what it sent last, and for each of its other steps.
 const FAREWELL: Duration = Duration::from_secs(10);
+/// A loop of which nothing was heard for so long is stuck.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// The database may be busy for longer: making room on a slow card takes its time.
+const DATABASE: Duration = Duration::from_secs(25);
+/// How often the database's writer is asked whether it is there.
+const ASK_DATABASE: Duration = Duration::from_secs(2);
+/// A device that takes nearly as long as it may for each of its requests is slow, not stuck.
+const SLOW_ANSWERS: u32 = 16;
+/// Exit status of a process that has to be started again: a fault of the program (sysexits.h, `EX_SOFTWARE`).
+const START_AGAIN: i32 = 70;
 
 /// Starts a gateway: everything that can be wrong is found before anything runs.
-pub fn start(config: Gateway) -> Result<Running, StartError> {
+pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
     let key = read_key(&config.key)?;
     let link = link(&config)?;
+    reserved(&config)?;
     let vehicles = config
         .can
         .into_iter()
@@ -103,54 +157,200 @@ pub fn start(config: Gateway) -> Result<Running, StartError> {
         .into_iter()
         .map(build_line)
         .collect::<Result<Vec<_>, _>>()?;
-    let clock = Arc::new(Clock::start()?);
+    let page = around.metrics.map(listen).transpose()?;
+    let feeder = Feeder::open(around.watchdog.as_deref()).map_err(|source| StartError::File {
+        path: around.watchdog.clone().unwrap_or_default(),
+        what: format!("the hardware watchdog: {source}"),
+    })?;
+    let data = config.data;
+    let clock = Arc::new(Clock::new(Sources::machine(), Some(data.clone()))?);
     let options = Options {
-        folder: config.data,
+        folder: data.clone(),
         quota: config.quota,
         gateway: config.id.clone(),
         key: key.clone(),
     };
     let buffer = Buffer::open(options, clock.clone())?;
-    let (stop, stopped) = watch::channel(false);
+
+    let supervisor = Supervisor::new();
+    let stop = [watch::channel(false).0, watch::channel(false).0];
+    let (making, sending) = (stop[0].subscribe(), stop[1].subscribe());
+    let (mut sources, mut makers, mut senders) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
+
+    senders.spawn(watch_database(&supervisor, &buffer, sending.clone()));
+    let (desk, commands) = Desk::new(data.clone(), clock.clone(), buffer.clone());
+    let desk = Arc::new(desk);
     let (report, reports) = watch::channel(uplink::Report::default());
     let uplink = uplink::Options {
         link,
         gateway: config.id,
         key,
         cloud: config.cloud.public_key,
+        commands,
+        clock: clock.clone(),
     };
-    let uplink = tokio::spawn(uplink::run(uplink, buffer.clone(), stopped.clone(), report));
-    let mut tasks = JoinSet::new();
+    let spec = Spec::new("uplink", DEADLINE)
+        .critical()
+        .ends_by_itself(FAREWELL);
+    let (ours, stopped) = (buffer.clone(), sending.clone());
+    senders.spawn(supervisor.keep(spec, sending, move |beat| {
+        let (options, buffer) = (uplink.clone(), ours.clone());
+        uplink::run(options, buffer, stopped.clone(), report.clone(), beat)
+    }));
+
+    let spec = Spec::new("clock", DEADLINE).critical();
+    let ours = (clock.clone(), buffer.clone());
+    makers.spawn(supervisor.keep(spec, making.clone(), move |beat| {
+        let (clock, buffer) = ours.clone();
+        clock::keep(clock, buffer, beat)
+    }));
+    let ours = desk.clone();
+    let spec = Spec::new("commands", DEADLINE);
+    makers.spawn(supervisor.keep(spec, making.clone(), move |beat| {
+        let desk = ours.clone();
+        async move { desk.work(&beat).await }
+    }));
+    let counters = Arc::new(Counters::default());
+    let tell = teller(Sighted {
+        began: Instant::now(),
+        folder: data,
+        buffer: buffer.clone(),
+        uplink: reports.clone(),
+        desk,
+        clock: clock.clone(),
+        supervisor: supervisor.clone(),
+        counters: counters.clone(),
+    });
+    let ours = (tell.clone(), clock.clone(), buffer.clone());
+    let spec = Spec::new("health", DEADLINE);
+    makers.spawn(supervisor.keep(spec, making.clone(), move |beat| {
+        let (tell, clock, buffer) = ours.clone();
+        health::keep(tell, clock, buffer, beat)
+    }));
+    if let Some(page) = page {
+        let spec = Spec::new("page", DEADLINE);
+        makers.spawn(supervisor.keep(spec, making.clone(), move |beat| {
+            health::serve(page.clone(), tell.clone(), beat)
+        }));
+    }
+
     let context = Context {
         buffer: buffer.clone(),
-        clock,
-        stop: stopped,
+        clock: clock.clone(),
+        stop: making.clone(),
+        counters,
     };
     for vehicle in vehicles {
-        let run = vehicle::run(vehicle, context.clone());
-        tasks.spawn(async {
-            run.await;
-            "vehicle"
-        });
+        let (vehicle, context) = (Arc::new(vehicle), context.clone());
+        let spec = Spec::new(format!("can:{}", vehicle.asset), DEADLINE);
+        sources.spawn(supervisor.keep(spec, making.clone(), move |beat| {
+            vehicle::run(vehicle.clone(), context.clone(), beat)
+        }));
     }
     for line in lines {
-        let run = modbus::run(line, context.clone());
-        tasks.spawn(async {
-            run.await;
-            "modbus"
-        });
+        let context = context.clone();
+        let deadline = DEADLINE.max(line.timeout * SLOW_ANSWERS);
+        let spec = Spec::new(format!("modbus:{}", line.name), deadline);
+        sources.spawn(supervisor.keep(spec, making.clone(), move |beat| {
+            modbus::run(line.clone(), context.clone(), beat)
+        }));
     }
+    let supervision = supervise(&supervisor, feeder)?;
+    Feeder::ready();
     Ok(Running {
         buffer,
+        clock,
         reports,
+        supervisor,
+        supervision,
         stop,
-        tasks,
-        uplink,
+        sources,
+        makers,
+        senders,
+    })
+}
+
+/// Stands for the thread of the database's writer: asks it again and again whether it is there.
+fn watch_database(
+    supervisor: &Supervisor,
+    buffer: &Buffer,
+    stop: watch::Receiver<bool>,
+) -> impl Keeping + use<> {
+    let spec = Spec::new("database", DATABASE).critical().or_end_process();
+    let buffer = buffer.clone();
+    supervisor.keep(spec, stop, move |beat| {
+        let buffer = buffer.clone();
+        async move {
+            loop {
+                beat.pass().await;
+                if buffer.to_send(0, i64::MAX, false, 0).await.is_err() {
+                    // Its thread is gone, by a panic: nothing can be stored any more, and nothing but the end helps.
+                    std::future::pending::<()>().await;
+                }
+                tokio::time::sleep(ASK_DATABASE).await;
+            }
+        }
+    })
+}
+
+/// Looks after all loops on a thread that none of them can hold up.
+fn supervise(
+    supervisor: &Supervisor,
+    mut feeder: Feeder,
+) -> Result<thread::JoinHandle<()>, StartError> {
+    let failed = |source| StartError::Supervision { source };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(failed)?;
+    let supervisor = supervisor.clone();
+    let look_after = move || match runtime.block_on(supervisor.run(&mut feeder)) {
+        Ok(()) => feeder.release(),
+        Err(immovable) => {
+            tracing::error!(%immovable, "the process ends, to be started again; what was committed is safe");
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "what stands still cannot be closed in order; the buffer survives it as it survives a power cut"
+            )]
+            std::process::exit(START_AGAIN);
+        }
+    };
+    thread::Builder::new()
+        .name("supervisor".into())
+        .spawn(look_after)
+        .map_err(failed)
+}
+
+/// What metrics are told from.
+struct Sighted {
+    began: Instant,
+    folder: PathBuf,
+    buffer: Buffer,
+    uplink: watch::Receiver<uplink::Report>,
+    desk: Arc<Desk>,
+    clock: Arc<Clock>,
+    supervisor: Supervisor,
+    counters: Arc<Counters>,
+}
+
+fn teller(of: Sighted) -> Arc<dyn Fn() -> Vec<Measured> + Send + Sync> {
+    Arc::new(move || {
+        let sight = Sight {
+            up_s: of.began.elapsed().as_secs(),
+            process: Process::now(&of.folder),
+            buffer: &of.buffer.state().borrow().clone(),
+            uplink: &of.uplink.borrow().clone(),
+            commands: &of.desk.counts,
+            clock: of.clock.standing(),
+            loops: of.supervisor.reports(),
+            counters: &of.counters,
+        };
+        sight.tell()
     })
 }
 
 impl Running {
-    /// What it says about itself now.
+    /// What it says about itself.
     pub fn status(&self) -> Status {
         let state: State = self.buffer.state().borrow().clone();
         Status {
@@ -158,17 +358,29 @@ impl Running {
             pending: state.pending,
             buffer_failing: state.failing,
             uplink: self.reports.borrow().clone(),
+            clock: self.clock.standing(),
+            loops: self.supervisor.reports(),
         }
     }
 
+    /// Makes a loop of this name fail on purpose; tells whether there is one.
+    pub fn drill(&self, name: &str, drill: Drill) -> bool {
+        self.supervisor.drill(name, drill)
+    }
+
     /// Waits until a source has ended; `None` when none is left. A recording ends; anything else runs for ever.
-    pub async fn source_ended(&mut self) -> Option<Result<&'static str, tokio::task::JoinError>> {
-        self.tasks.join_next().await
+    pub async fn source_ended(&mut self) -> Option<()> {
+        self.sources.join_next().await.map(|_| ())
     }
 
     /// Makes all that was read durable, and waits until the cloud has acknowledged it; tells whether it has in time.
     pub async fn acknowledged(&self, within: Duration) -> bool {
-        let _ = self.buffer.flush().await;
+        if tokio::time::timeout(FAREWELL, self.buffer.flush())
+            .await
+            .is_err()
+        {
+            return false;
+        }
         let mut state = self.buffer.state();
         let answered =
             state.wait_for(|state| state.totals.iter().all(|totals| totals.buffered == 0));
@@ -177,9 +389,12 @@ impl Running {
 
     /// Stops reading, seals and commits everything, gives the cloud a moment to answer, and ends.
     pub async fn stop(mut self) {
+        Feeder::stopping();
+        self.supervisor.stopping();
         // Sources first: what they have read is in the buffer's queue when they are gone.
-        self.tasks.abort_all();
-        while self.tasks.join_next().await.is_some() {}
+        self.stop[0].send_replace(true);
+        while self.sources.join_next().await.is_some() {}
+        while self.makers.join_next().await.is_some() {}
         let connected = self.reports.borrow().connected;
         let wait = if connected { FAREWELL } else { Duration::ZERO };
         if !self.acknowledged(wait).await {
@@ -187,10 +402,42 @@ impl Running {
                 "not all is acknowledged yet; it is kept and goes out at the next start"
             );
         }
-        let _ = self.stop.send(true);
-        let _ = tokio::time::timeout(FAREWELL, &mut self.uplink).await;
-        let _ = self.buffer.stop().await;
+        self.stop[1].send_replace(true);
+        while self.senders.join_next().await.is_some() {}
+        if let Err(error) = self.clock.save() {
+            tracing::warn!(%error, "the time cannot be saved");
+        }
+        let stopped = tokio::time::timeout(FAREWELL, self.buffer.stop()).await;
+        if !matches!(stopped, Ok(Ok(()))) {
+            tracing::error!("the buffer does not stop; what it has not committed is lost");
+        }
+        self.supervisor.over();
+        let _ = self.supervision.join();
     }
+}
+
+/// The gateway's own metrics are of an asset with a key that nothing else may have.
+fn reserved(config: &Gateway) -> Result<(), StartError> {
+    let cars = config.can.iter().map(|can| &can.asset);
+    let devices = config.modbus.iter().flat_map(|line| &line.devices);
+    let mut assets = cars.chain(devices.map(|device| &device.asset));
+    if assets.any(|asset| asset.as_str() == health::ASSET) {
+        return Err(StartError::Reserved);
+    }
+    Ok(())
+}
+
+/// A listener for whoever is on this machine.
+fn listen(address: SocketAddr) -> Result<Arc<tokio::net::TcpListener>, StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    if !address.ip().is_loopback() {
+        let what = "metrics are for this machine alone: give an address of 127.0.0.0/8 or ::1";
+        return Err(failed(io::Error::other(what)));
+    }
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+    Ok(Arc::new(listener))
 }
 
 /// Reads a secret key file: 64 hexadecimal digits.

@@ -1,15 +1,21 @@
 //! The depot gateway: reads vehicles, chargers and meters, keeps every sample until the cloud has stored it.
 //!
-//! - [`sources`]: one folder per way into the depot
-//! - [`buffer`]: the SQLite store-and-forward ledger
-//! - [`uplink`]: MQTT: publish blocks, take acknowledgements
+//! - [`sources`]: one folder per way into the depot (1 of the way of a sample, ARCHITECTURE.md)
+//! - [`buffer`]: the SQLite store-and-forward ledger (2, 3)
+//! - [`uplink`]: MQTT: publish blocks, take acknowledgements and commands (4, 5, 7)
+//! - [`commands`]: carries out what the cloud asks for, once
 //! - [`clock`]: monotonic time for order, the time of day when it is known
+//! - [`health`]: what the gateway tells about itself
+//! - [`supervise`]: every loop moves, or is started again
 //! - [`gateway`]: puts them together
 
 pub mod buffer;
 pub mod clock;
+pub mod commands;
 pub mod gateway;
+pub mod health;
 pub mod sources;
+pub mod supervise;
 pub mod uplink;
 
 /// Waits until the gateway stops.

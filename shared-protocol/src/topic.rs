@@ -14,6 +14,11 @@ pub fn hello(gateway: &GatewayId) -> String {
     format!("patio/1/{gateway}/up/hello")
 }
 
+/// What a gateway subscribes to: everything that the cloud says to it.
+pub fn all_down(gateway: &GatewayId) -> String {
+    format!("patio/1/{gateway}/down/+")
+}
+
 /// Acknowledgements, cloud to gateway.
 pub fn ack(gateway: &GatewayId) -> String {
     format!("patio/1/{gateway}/down/ack")

@@ -22,7 +22,7 @@ mod writer;
 
 use std::{path::PathBuf, sync::Arc};
 
-use shared_protocol::{Epoch, GatewayId, SigningKey, Stream, StreamState};
+use shared_protocol::{Epoch, GatewayId, Record, SigningKey, Stream, StreamState};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use columns::Columns;
@@ -152,6 +152,14 @@ impl Buffer {
             return Ok(());
         }
         self.samples.send(samples).await.map_err(|_| Stopped)
+    }
+
+    /// Takes a record of the critical stream; durable at its next tick.
+    pub async fn record(&self, record: Record) -> Result<(), Stopped> {
+        self.requests
+            .send(Request::Record(record))
+            .await
+            .map_err(|_| Stopped)
     }
 
     /// Up to `limit` unacknowledged blocks of a priority whose place is after `after`, oldest or newest first.

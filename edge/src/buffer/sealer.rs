@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use shared_protocol::{
-    Block, BlockHeader, BlockNumber, Body, Column, Digest, Epoch, SampleBody, SealError, Stream,
-    block::DropReason,
+    Block, BlockHeader, BlockNumber, Body, Column, Digest, Epoch, Record, SampleBody, SealError,
+    Stream, block::DropReason,
 };
 
 use super::{
@@ -15,6 +15,8 @@ use super::{
 
 /// A block holds at most this many samples; more are sealed into several.
 const SAMPLES_PER_BLOCK: usize = 30_000;
+/// Records are short; so many fit into a block.
+const RECORDS_PER_BLOCK: usize = 256;
 
 /// Makes blocks inside one transaction.
 pub(super) struct Sealer<'a> {
@@ -138,6 +140,21 @@ impl Sealer<'_> {
             }
             other => other,
         }
+    }
+
+    /// Seals records into a block of the critical stream.
+    pub(super) fn seal_records(
+        &mut self,
+        records: &[Record],
+        wall_offset_us: Option<i64>,
+    ) -> Result<u64, StoreError> {
+        let mut grown = 0;
+        for part in records.chunks(RECORDS_PER_BLOCK) {
+            self.count(Stream::Critical, part.len(), 1, 0, 0)?;
+            let body = Body::Records(part.to_vec());
+            grown += self.insert(Stream::Critical, body, 0, self.timing(wall_offset_us))?;
+        }
+        Ok(grown)
     }
 
     /// Seals a body under the stream's next number and stores it; returns the bytes it takes.

@@ -8,7 +8,8 @@ use std::{
 
 use rusqlite::{Connection, params};
 use shared_protocol::{
-    BlockNumber, Column, Digest, Epoch, GatewayId, SealError, SigningKey, Stream, StreamState,
+    BlockNumber, Column, Digest, Epoch, GatewayId, Record, SealError, SigningKey, Stream,
+    StreamState,
 };
 
 use super::{
@@ -91,6 +92,8 @@ pub(super) struct Tick {
     pub(super) journal: Vec<(Stream, Vec<Sample>)>,
     /// Samples to seal into a block now: all that is open in the stream, journalled or not.
     pub(super) seal: Vec<(Stream, Vec<Sample>)>,
+    /// Records of the critical stream to seal now.
+    pub(super) records: Vec<Record>,
     /// What the cloud has said.
     pub(super) settle: Vec<Settlement>,
 }
@@ -100,6 +103,7 @@ impl Tick {
         self.columns.1.is_empty()
             && self.journal.is_empty()
             && self.seal.is_empty()
+            && self.records.is_empty()
             && self.settle.is_empty()
     }
 }
@@ -290,6 +294,7 @@ impl Store {
         for (stream, samples) in &tick.seal {
             grown += sealer.seal_open(*stream, samples, wall_offset_us)?;
         }
+        grown += sealer.seal_records(&tick.records, wall_offset_us)?;
         for settlement in &tick.settle {
             settle(&transaction, settlement)?;
         }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared_protocol::{Stream, StreamState};
+use shared_protocol::{Record, Stream, StreamState};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
@@ -62,6 +62,7 @@ pub(super) enum Request {
     },
     Streams(oneshot::Sender<Vec<StreamState>>),
     Settle(Vec<Settlement>),
+    Record(Record),
     Flush(oneshot::Sender<()>),
     Stop(oneshot::Sender<()>),
 }
@@ -106,6 +107,9 @@ struct Writer {
     /// How many columns the ledger knows.
     defined: u32,
     open: Vec<Open>,
+    /// Records that are only in memory, and since when.
+    records: Vec<Record>,
+    records_since: Option<Instant>,
     settle: Vec<Settlement>,
     settle_since: Option<Instant>,
     retry_at: Option<Instant>,
@@ -146,6 +150,8 @@ pub(super) fn start(options: Options, clock: Arc<Clock>) -> Result<Buffer, Store
         clock,
         columns: columns.clone(),
         open: open.into(),
+        records: Vec::new(),
+        records_since: None,
         settle: Vec::new(),
         settle_since: None,
         retry_at: None,
@@ -246,7 +252,11 @@ impl Writer {
     /// When the next tick has something to do.
     fn due(&self) -> Instant {
         let settle = self.settle_since.map(|since| since + SETTLE_WITHIN);
-        let due = self.open.iter().filter_map(Open::due).chain(settle).min();
+        let records = self
+            .records_since
+            .map(|since| since + rhythm(Stream::Critical).seal);
+        let due = self.open.iter().filter_map(Open::due);
+        let due = due.chain(settle).chain(records).min();
         let due = due.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
         self.retry_at.map_or(due, |retry| due.max(retry))
     }
@@ -266,6 +276,7 @@ impl Writer {
                     .push((open.stream, open.samples[open.journalled..].to_vec()));
             }
         }
+        tick.records = self.records.clone();
         tick.settle = self.settle.clone();
         if tick.is_empty() {
             return;
@@ -282,10 +293,12 @@ impl Writer {
                     .iter()
                     .map(|open| open.samples.len() - open.journalled)
                     .sum::<usize>() as u64;
+                let sealed =
+                    !(tick.seal.is_empty() && tick.columns.1.is_empty() && tick.records.is_empty());
                 self.state.send_modify(|state| {
                     state.totals = totals;
                     state.pending = pending;
-                    state.sealed += u64::from(!tick.seal.is_empty() || !tick.columns.1.is_empty());
+                    state.sealed += u64::from(sealed);
                     state.failing = None;
                 });
             }
@@ -300,6 +313,8 @@ impl Writer {
 
     fn committed(&mut self, tick: &Tick) {
         self.defined += tick.columns.1.len() as u32;
+        self.records.clear();
+        self.records_since = None;
         self.settle.clear();
         self.settle_since = None;
         self.retry_at = None;
@@ -339,6 +354,10 @@ impl Writer {
             Request::Settle(settlements) => {
                 self.settle.extend(settlements);
                 self.settle_since.get_or_insert_with(Instant::now);
+            }
+            Request::Record(record) => {
+                self.records.push(record);
+                self.records_since.get_or_insert_with(Instant::now);
             }
             Request::Flush(_) | Request::Stop(_) => {}
         }

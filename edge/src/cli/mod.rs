@@ -1,13 +1,14 @@
 //! The command line. Exit status: 0 done, 1 it failed while running, 2 something given to it is wrong and nothing was
-//! started.
+//! started, 70 a loop of the gateway stood still and nothing helped but a new start.
 
 mod decode;
 mod keygen;
 mod run;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use edge::gateway::Around;
 
 #[derive(Parser)]
 #[command(
@@ -34,7 +35,15 @@ enum Command {
         /// End when every recording has been played to its end and acknowledged (or after a minute without).
         #[arg(long)]
         until_played: bool,
+        /// Show metrics over HTTP at this address of this machine (127.0.0.1:9187), at /metrics.
+        #[arg(long, value_name = "ADDRESS", env = "PATIO_METRICS")]
+        metrics: Option<SocketAddr>,
+        /// Feed this hardware watchdog (/dev/watchdog) as long as all that matters moves.
+        #[arg(long, value_name = "DEVICE", env = "PATIO_WATCHDOG")]
+        watchdog: Option<PathBuf>,
     },
+    /// Print every metric with its cause and what to do about it.
+    Metrics,
     /// Check a configuration and everything that it names, start nothing.
     Check {
         /// The configuration.
@@ -75,7 +84,16 @@ pub(crate) fn main() -> ExitCode {
             config,
             report,
             until_played,
-        } => run::run(&config, report, until_played),
+            metrics,
+            watchdog,
+        } => {
+            let around = Around { metrics, watchdog };
+            run::run(&config, &around, report, until_played)
+        }
+        Command::Metrics => {
+            print!("{}", edge::health::markdown());
+            Ok(())
+        }
         Command::Check { config } => run::check(&config),
         Command::Keygen { out } => keygen::keygen(&out),
         Command::Decode(arguments) => decode::decode(&arguments),

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use edge::gateway::{self, Running};
+use edge::gateway::{self, Around, Running};
 use firmware_config::gateway::Gateway;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -24,7 +24,12 @@ pub(super) fn check(config: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) fn run(config: &Path, report: bool, until_played: bool) -> Result<(), Failure> {
+pub(super) fn run(
+    config: &Path,
+    around: &Around,
+    report: bool,
+    until_played: bool,
+) -> Result<(), Failure> {
     let gateway = Gateway::read(config).map_err(Failure::input)?;
     let level = gateway.log_level.clone();
     let filter = EnvFilter::try_from_env("PATIO_LOG")
@@ -42,7 +47,7 @@ pub(super) fn run(config: &Path, report: bool, until_played: bool) -> Result<(),
     runtime.map_err(Failure::running)?.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::running)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::running)?;
-        let mut running = gateway::start(gateway).map_err(Failure::input)?;
+        let mut running = gateway::start(gateway, around).map_err(Failure::input)?;
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
@@ -50,8 +55,7 @@ pub(super) fn run(config: &Path, report: bool, until_played: bool) -> Result<(),
                 _ = interrupt.recv() => break,
                 _ = tick.tick(), if report => print(&running)?,
                 ended = running.source_ended() => match ended {
-                    Some(Ok(_)) => {}
-                    Some(Err(error)) => tracing::error!(%error, "a source has ended by a fault of the program"),
+                    Some(()) => {}
                     None if until_played => {
                         running.acknowledged(PLAYED).await;
                         break;

@@ -12,7 +12,7 @@ use tokio::{
 use tokio_serial::SerialPortBuilderExt as _;
 
 use super::{Context, Emitter};
-use crate::stopped;
+use crate::{health::SourceCounts, stopped, supervise::Beat};
 
 /// A line and what is on it.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
 type Opening = Pin<Box<dyn Future<Output = io::Result<Box<dyn Transport>>> + Send>>;
 
 /// Polls one line until the gateway stops.
-pub async fn run(line: Line, mut context: Context) {
+pub async fn run(line: Line, mut context: Context, beat: Beat) {
     let mut bus = Bus::new(
         framing(&line.address),
         timing(&line),
@@ -54,9 +54,9 @@ pub async fn run(line: Line, mut context: Context) {
     for device in &line.devices {
         match bus.add(device.unit, device.device.clone(), None) {
             Ok(_) => {
-                let emitter =
-                    Emitter::new(context.buffer.clone(), device.asset.clone(), Source::Modbus);
-                emitters.push((emitter, device.clone(), Health::default()));
+                let emitter = Emitter::new(&context, device.asset.clone(), Source::Modbus);
+                let counts = context.counters.source(device.asset.as_str());
+                emitters.push((emitter, device.clone(), Health::new(counts)));
             }
             Err(error) => {
                 tracing::error!(line = %line.name, asset = %device.asset, %error, "this device is not polled");
@@ -66,9 +66,10 @@ pub async fn run(line: Line, mut context: Context) {
     loop {
         // Waiting may be dropped at no cost, an exchange may not.
         tokio::select! {
-            () = bus.ready() => {}
+            () = beat.during(bus.ready()) => {}
             () = stopped(&mut context.stop) => return,
         }
+        // A unit has deadlines of its own; one that does not keep them holds up the line, and this loop is started again.
         let cycle = bus.next().await;
         let Some((emitter, device, health)) = emitters.get_mut(cycle.unit) else {
             continue;
@@ -80,22 +81,30 @@ pub async fn run(line: Line, mut context: Context) {
             .iter()
             .filter_map(|reading| {
                 let def = device.device.signal_def(reading.point)?;
-                Some(emitter.sample(reading.point, def, time_us, reading.raw))
+                emitter.sample(reading.point, def, time_us, reading.raw)
             })
             .collect();
-        if context.buffer.push(samples).await.is_err() {
+        if context.push(samples, &health.counts, &beat).await.is_err() {
             return;
         }
     }
 }
 
 /// Says once when a device begins to fail, and once when it is well again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Health {
     failing: bool,
+    counts: Arc<SourceCounts>,
 }
 
 impl Health {
+    fn new(counts: Arc<SourceCounts>) -> Self {
+        Self {
+            failing: false,
+            counts,
+        }
+    }
+
     fn report(&mut self, asset: &AssetKey, cycle: &Cycle) {
         // A point that the device has no value for (no vehicle, no state of charge) is no fault of the device.
         let is_fault = |error: &&UnitError| {
@@ -110,6 +119,11 @@ impl Health {
         let error = cycle.errors.iter().find(is_fault);
         self.say(asset, error);
         self.failing = error.is_some();
+        if self.failing {
+            self.counts.failed();
+        } else {
+            self.counts.works();
+        }
     }
 
     fn say(&self, asset: &AssetKey, error: Option<&UnitError>) {

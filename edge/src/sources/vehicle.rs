@@ -1,6 +1,6 @@
 //! One vehicle on one CAN bus: broadcast frames decoded by its DBC files, ECUs asked by its profile.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use firmware_config::gateway::Interface;
 use shared_protocol::{AssetKey, Source};
@@ -13,7 +13,10 @@ use super::{
     state::Watch,
 };
 use crate::{
+    buffer::Stopped,
+    health::SourceCounts,
     stopped,
+    supervise::Beat,
     uplink::{Backoff, jitter},
 };
 
@@ -31,10 +34,10 @@ pub struct Vehicle {
 }
 
 /// Reads one vehicle until the gateway stops or, for a recording, it has ended.
-pub async fn run(vehicle: Vehicle, context: Context) {
+pub async fn run(vehicle: Arc<Vehicle>, context: Context, beat: Beat) {
     let mut stop = context.stop.clone();
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
-    let poller = vehicle.diagnostics.map(|table| {
+    let poller = vehicle.diagnostics.clone().map(|table| {
         let (poller, left_out) = Poller::new(table);
         for why in left_out {
             tracing::warn!(asset = %vehicle.asset, why, "diagnostics");
@@ -43,51 +46,52 @@ pub async fn run(vehicle: Vehicle, context: Context) {
     });
     let mut reader = Reader {
         can: (0..vehicle.decoders.len())
-            .map(|_| Emitter::new(context.buffer.clone(), vehicle.asset.clone(), Source::Can))
+            .map(|_| Emitter::new(&context, vehicle.asset.clone(), Source::Can))
             .collect(),
-        obd: Emitter::new(context.buffer.clone(), vehicle.asset.clone(), Source::Obd),
-        decoders: vehicle.decoders,
+        obd: Emitter::new(&context, vehicle.asset.clone(), Source::Obd),
+        counts: context.counters.source(vehicle.asset.as_str()),
+        vehicle,
         poller,
         watch: Watch::default(),
-        asset: vehicle.asset,
         readings: Vec::new(),
+        beat,
     };
     loop {
         let ended = tokio::select! {
-            ended = reader.session(&vehicle.interface, &context, &mut backoff) => ended,
+            ended = reader.session(&context, &mut backoff) => ended,
             () = stopped(&mut stop) => return,
         };
         if matches!(ended, BusError::End) {
-            tracing::info!(asset = %reader.asset, "the recording has ended");
+            tracing::info!(asset = %reader.vehicle.asset, "the recording has ended");
             return;
         }
+        reader.counts.failed();
         let wait = backoff.wait(jitter());
-        tracing::warn!(asset = %reader.asset, reason = %ended, retry_s = wait.as_secs_f32(), "no CAN bus");
+        tracing::warn!(asset = %reader.vehicle.asset, reason = %ended, retry_s = wait.as_secs_f32(), "no CAN bus");
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            () = reader.beat.during(tokio::time::sleep(wait)) => {}
             () = stopped(&mut stop) => return,
         }
     }
 }
 
 struct Reader {
-    asset: AssetKey,
-    decoders: Vec<Decoder>,
+    vehicle: Arc<Vehicle>,
+    counts: Arc<SourceCounts>,
     can: Vec<Emitter>,
     obd: Emitter,
     poller: Option<Poller>,
     watch: Watch,
     readings: Vec<Reading>,
+    beat: Beat,
 }
 
 impl Reader {
     /// Reads the bus until it fails.
-    async fn session(
-        &mut self,
-        interface: &Interface,
-        context: &Context,
-        backoff: &mut Backoff,
-    ) -> BusError {
+    async fn session(&mut self, context: &Context, backoff: &mut Backoff) -> BusError {
+        let vehicle = self.vehicle.clone();
+        let interface = &vehicle.interface;
+        self.beat.pass().await;
         let mut bus = match Bus::open(interface, context.clock.clone()).await {
             Ok(bus) => bus,
             Err(error) => return error,
@@ -99,7 +103,7 @@ impl Reader {
                 return error;
             }
         }
-        tracing::info!(asset = %self.asset, ?interface, "CAN bus open");
+        tracing::info!(asset = %vehicle.asset, ?interface, "CAN bus open");
         loop {
             let now = micros(context.clock.now_us());
             if let Err(error) = self.ask(&mut bus, now, context).await {
@@ -115,12 +119,13 @@ impl Reader {
                 .min(now + Duration::from_secs(1));
             let wake = context.clock.instant(deadline.as_micros() as i64);
             let received = tokio::select! {
-                received = bus.receive() => received,
+                received = self.beat.during(bus.receive()) => received,
                 () = tokio::time::sleep_until(wake.into()), if self.poller.is_some() => continue,
             };
             match received {
                 Ok(received) => {
                     backoff.reset();
+                    self.counts.works();
                     if self.take(received, context).await.is_err() {
                         return BusError::Peer("the buffer has stopped".into());
                     }
@@ -131,11 +136,7 @@ impl Reader {
     }
 
     /// Decodes a frame and passes it to the poller.
-    async fn take(
-        &mut self,
-        received: Received,
-        context: &Context,
-    ) -> Result<(), crate::buffer::Stopped> {
+    async fn take(&mut self, received: Received, context: &Context) -> Result<(), Stopped> {
         let now = micros(received.time_us);
         let frame = &received.frame;
         let ours = self
@@ -146,21 +147,17 @@ impl Reader {
             self.watch.heard(now);
         }
         let mut samples = Vec::new();
-        for (decoder, emitter) in self.decoders.iter().zip(&mut self.can) {
+        for (decoder, emitter) in self.vehicle.decoders.iter().zip(&mut self.can) {
             self.readings.clear();
             decoder.decode(frame.id(), frame.data(), &mut self.readings);
             for reading in &self.readings {
                 let def = &decoder.signals()[reading.signal as usize].def;
                 self.watch.value(now, def, reading.raw);
-                samples.push(emitter.sample(
-                    reading.signal as usize,
-                    def,
-                    received.time_us,
-                    reading.raw,
-                ));
+                let signal = reading.signal as usize;
+                samples.extend(emitter.sample(signal, def, received.time_us, reading.raw));
             }
         }
-        context.buffer.push(samples).await
+        context.push(samples, &self.counts, &self.beat).await
     }
 
     /// Does what the poller wants.
@@ -173,11 +170,12 @@ impl Reader {
         let Some(poller) = &mut self.poller else {
             return Ok(());
         };
+        self.beat.pass().await;
         while let Some(output) = poller.poll(now, self.watch.state(now)) {
             match output {
                 Output::Transmit(frame) => bus.send(&frame).await?,
                 Output::Failed { command, why } => {
-                    tracing::debug!(asset = %self.asset, command, why, "a diagnostic request failed");
+                    tracing::debug!(asset = %self.vehicle.asset, command, why, "a diagnostic request failed");
                 }
                 Output::Readings(readings) => {
                     let time_us = context.clock.tick_us();
@@ -185,14 +183,10 @@ impl Reader {
                     for reading in readings {
                         let def = &poller.table().signals()[reading.signal as usize].def;
                         self.watch.value(now, def, reading.raw);
-                        samples.push(self.obd.sample(
-                            reading.signal as usize,
-                            def,
-                            time_us,
-                            reading.raw,
-                        ));
+                        let signal = reading.signal as usize;
+                        samples.extend(self.obd.sample(signal, def, time_us, reading.raw));
                     }
-                    let stopped = context.buffer.push(samples).await;
+                    let stopped = context.push(samples, &self.counts, &self.beat).await;
                     stopped.map_err(|error| BusError::Peer(error.to_string()))?;
                 }
             }

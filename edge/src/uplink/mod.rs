@@ -1,5 +1,5 @@
-//! The uplink: publishes blocks over MQTT 5 and takes the cloud's acknowledgements. It keeps nothing that matters:
-//! every new connection begins again from the ledger.
+//! The uplink: publishes blocks over MQTT 5 and takes the cloud's acknowledgements and commands (4, 5 and 7 of the way of
+//! a sample). It keeps nothing that matters: every new connection begins again from the ledger.
 //!
 //! - [`run`]: connects again and again, with back-off
 //! - [`session`]: one connection
@@ -15,17 +15,17 @@ mod pace;
 mod pipe;
 mod session;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use shared_protocol::{GatewayId, SigningKey, VerifyingKey};
-use tokio::sync::watch;
+use shared_protocol::{Command, GatewayId, SigningKey, VerifyingKey};
+use tokio::sync::{mpsc, watch};
 
 pub use backoff::{Backoff, jitter};
 
 use end::End;
 use limit::Limit;
 
-use crate::{buffer::Buffer, stopped};
+use crate::{buffer::Buffer, clock::Clock, stopped, supervise::Beat};
 
 /// Where the broker is.
 #[derive(Clone, Debug)]
@@ -56,8 +56,12 @@ pub struct Options {
     pub gateway: GatewayId,
     /// The key that signs our hello.
     pub key: SigningKey,
-    /// The key whose word frees blocks.
+    /// The key whose word frees blocks, and whose commands are carried out.
     pub cloud: VerifyingKey,
+    /// Where verified commands go.
+    pub commands: mpsc::Sender<Command>,
+    /// Judges certificates, and hears the time from the cloud.
+    pub clock: Arc<Clock>,
 }
 
 /// What the uplink has seen since the start.
@@ -77,6 +81,8 @@ pub struct Report {
     pub refused_publishes: u64,
     /// Messages ignored because the cloud has not signed them for us.
     pub refused_messages: u64,
+    /// Commands that the cloud has signed for us.
+    pub commands: u64,
     /// Blocks that wait for an answer.
     pub in_flight: usize,
     /// Why the latest connection ended.
@@ -89,12 +95,14 @@ pub async fn run(
     buffer: Buffer,
     mut stop: watch::Receiver<bool>,
     reports: watch::Sender<Report>,
+    beat: Beat,
 ) {
     let mut broken = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
     let mut refused = Backoff::new(Duration::from_secs(10), Duration::from_secs(300));
     let mut limit = Limit::default();
     loop {
-        let (end, good) = session::run(&options, &buffer, &mut limit, &mut stop, &reports).await;
+        let (end, good) =
+            session::run(&options, &buffer, &mut limit, &mut stop, &reports, &beat).await;
         reports.send_modify(|report| {
             report.connected = false;
             report.in_flight = 0;
@@ -111,7 +119,7 @@ pub async fn run(
         };
         tracing::warn!(reason = %end, retry_s = wait.as_secs_f32(), "no connection to the broker");
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            () = beat.during(tokio::time::sleep(wait)) => {}
             () = stopped(&mut stop) => return,
         }
     }

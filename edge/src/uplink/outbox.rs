@@ -319,17 +319,24 @@ impl Outbox {
         }
     }
 
-    /// The cloud has said its last word on a content: its place is free.
-    pub(super) fn answered(&mut self, number: &BlockNumber, digest: &Digest, now: Instant) {
+    /// The cloud has said its last word on a content: its place is free. Returns the block's place in the ledger and when
+    /// it was sent, if that was once on this connection.
+    pub(super) fn answered(
+        &mut self,
+        number: &BlockNumber,
+        digest: &Digest,
+        now: Instant,
+    ) -> Option<(i64, Instant)> {
         self.cloud_speaks(now);
-        let Some((&id, flight)) = self.flight(number, digest) else {
-            return;
-        };
-        if flight.attempts == 1 && matches!(flight.state, State::Flying(_)) {
-            let took = now.saturating_duration_since(flight.sent);
+        let (&id, flight) = self.flight(number, digest)?;
+        let sent = flight.sent;
+        let once = flight.attempts == 1 && matches!(flight.state, State::Flying(_));
+        if once {
+            let took = now.saturating_duration_since(sent);
             self.usual = (self.usual * 7 + took) / 8;
         }
         self.land(id, State::Answered(now + REMEMBER));
+        once.then_some((id, sent))
     }
 
     /// The cloud has said its last word on all numbers of a range, first and last inclusive.
@@ -356,9 +363,8 @@ impl Outbox {
         }
     }
 
-    /// The cloud cannot open a content yet: it goes out again after the columns, later each time.
-    pub(super) fn columns_needed(&mut self, number: &BlockNumber, digest: &Digest, now: Instant) {
-        self.cloud_speaks(now);
+    /// Definitions of columns that were answered are to go out again: the ledger is looked through for them anew.
+    pub(super) fn columns_again(&mut self) {
         let columns: Vec<i64> = self
             .flights
             .iter()
@@ -372,6 +378,12 @@ impl Outbox {
             self.forget(id);
         }
         self.places[usize::from(priority(Stream::Columns))] = Place::default();
+    }
+
+    /// The cloud cannot open a content yet: it goes out again after the columns, later each time.
+    pub(super) fn columns_needed(&mut self, number: &BlockNumber, digest: &Digest, now: Instant) {
+        self.cloud_speaks(now);
+        self.columns_again();
         let Some((&id, flight)) = self.flight(number, digest) else {
             return;
         };

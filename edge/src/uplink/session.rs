@@ -1,11 +1,14 @@
 //! One connection to the broker, from CONNECT to its end.
 //!
-//! 1. A new client connects through the guard; the broker accepts or the connection ends.
-//! 2. We subscribe to the cloud's word and say hello with what is still held.
-//! 3. Blocks go out in the [`Outbox`]'s order, as fast as the [`Pace`] of the link allows.
-//! 4. PUBACKs tell the pace. They free nothing.
-//! 5. The cloud's word, verified, goes to the ledger, and frees places in the outbox.
-//! 6. Whatever goes wrong ends the connection; the next one begins again from the ledger.
+//! - A new client connects through the guard; the broker accepts or the connection ends.
+//! - We subscribe to the cloud's word and say hello with what is still held.
+//! - (4) Blocks go out in the [`Outbox`]'s order, as fast as the [`Pace`] of the link allows.
+//! - (5) PUBACKs tell the pace. They free nothing.
+//! - (7) The cloud's word, verified, goes to the ledger, and frees places in the outbox.
+//! - Commands, verified, go to their desk.
+//! - Whatever goes wrong ends the connection; the next one begins again from the ledger.
+//!
+//! The numbers are those of the way of a sample in ARCHITECTURE.md.
 
 use std::time::Duration;
 
@@ -14,11 +17,15 @@ use rumqttc::{
     AsyncClient, ConnectionError, Event, Packet, PubAckReason, PublishNoticeError, PublishOptions,
     PublishResult, QoS, SubscribeReasonCode,
 };
-use shared_protocol::{Ack, BlockNumber, Hello, Verdict, envelope::MAX_ENVELOPE, topic};
+use shared_protocol::{
+    Ack, BlockNumber, Command, CommandBody, Hello, OpenError, Verdict, envelope::MAX_ENVELOPE,
+    topic,
+};
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Options, Report,
@@ -31,6 +38,7 @@ use super::{
 use crate::{
     buffer::{Buffer, Settlement, StoredBlock},
     stopped,
+    supervise::Beat,
 };
 
 /// TCP, TLS and the broker's word of welcome.
@@ -49,14 +57,17 @@ pub(super) async fn run(
     limit: &mut Limit,
     stop: &mut watch::Receiver<bool>,
     report: &watch::Sender<Report>,
+    beat: &Beat,
 ) -> (End, bool) {
+    beat.pass().await;
     let (client, event_loop) = match pipe::client(options, MOST_UNACKNOWLEDGED, CONNECT_WITHIN) {
         Ok(client) => client,
         Err(unusable) => return (End::Refused(unusable.to_string()), false),
     };
     // Its own task, for the event loop must not be dropped in the middle of connecting.
     let (events, mut incoming) = mpsc::channel(64);
-    let poller = tokio::spawn(poll(event_loop, events));
+    // Gone with us, should we be ended from outside.
+    let poller = AbortOnDropHandle::new(tokio::spawn(poll(event_loop, events)));
     let began = Instant::now();
     let mut session = Session {
         options,
@@ -71,7 +82,9 @@ pub(super) async fn run(
         largest: limit.longest(began),
         limit,
         welcome: false,
+        held_before: i64::MAX,
         report,
+        beat,
     };
     let end = session.run(&mut incoming, stop).await;
     if let End::Closed { too_long, .. } = end {
@@ -124,7 +137,10 @@ struct Session<'a> {
     limit: &'a mut Limit,
     /// The cloud has spoken to us.
     welcome: bool,
+    /// The youngest block in the ledger when this connection began: nobody has seen one after it before.
+    held_before: i64,
     report: &'a watch::Sender<Report>,
+    beat: &'a Beat,
 }
 
 impl Session<'_> {
@@ -162,10 +178,12 @@ impl Session<'_> {
             report.connections += 1;
         });
         self.greet().await?;
+        self.held_before = self.youngest().await?;
         let mut state = self.buffer.state();
         let mut tick = tokio::time::interval(Duration::from_millis(250));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            self.beat.pass().await;
             tokio::select! {
                 // What has been heard counts before how long ago that was.
                 biased;
@@ -195,6 +213,7 @@ impl Session<'_> {
         let deadline = tokio::time::sleep(CONNECT_WITHIN);
         tokio::pin!(deadline);
         loop {
+            self.beat.pass().await;
             tokio::select! {
                 event = incoming.recv() => match event {
                     Some(Ok(Event::Incoming(Packet::ConnAck(connack)))) => {
@@ -221,7 +240,7 @@ impl Session<'_> {
     /// Listens for the cloud's word and says hello with what is still held.
     async fn greet(&mut self) -> Result<(), End> {
         let gateway = &self.options.gateway;
-        let filter = topic::ack(gateway);
+        let filter = topic::all_down(gateway);
         if pipe::subscribe_length(&filter) > self.largest {
             // It stays connected, and quiet: connecting again would not help.
             let why = format!(
@@ -238,7 +257,7 @@ impl Session<'_> {
         let hello = Hello {
             gateway: gateway.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
-            streams: self.buffer.streams().await?,
+            streams: self.beat.during(self.buffer.streams()).await?,
         };
         if let Some(bytes) = hello.seal(&self.options.key) {
             let topic = topic::hello(gateway);
@@ -254,7 +273,9 @@ impl Session<'_> {
             Some(Ok(Event::Incoming(packet))) => {
                 self.heard = Instant::now();
                 match packet {
-                    Packet::Publish(publish) => self.on_word(&publish.payload).await,
+                    Packet::Publish(publish) => {
+                        self.on_message(&publish.topic, &publish.payload).await
+                    }
                     Packet::SubAck(suback) => self.on_subscribed(&suback.return_codes),
                     _ => Ok(()),
                 }
@@ -271,12 +292,12 @@ impl Session<'_> {
             [SubscribeReasonCode::Success(_)] => Ok(()),
             codes => Err(End::Refused(format!(
                 "the broker does not let this gateway read {} ({codes:?})",
-                topic::ack(&self.options.gateway)
+                topic::all_down(&self.options.gateway)
             ))),
         }
     }
 
-    /// A message has left the link.
+    /// 5. A message has left the link. That frees nothing in the ledger.
     fn on_acknowledged(&mut self, (name, result): Acknowledged) -> Result<(), End> {
         if let Some(length) = self.pace.taken(name, Instant::now()) {
             self.limit.passed(length);
@@ -301,19 +322,59 @@ impl Session<'_> {
         }
     }
 
-    /// Takes the cloud's word, if it is the cloud's.
-    async fn on_word(&mut self, payload: &[u8]) -> Result<(), End> {
-        let ack = match Ack::open(payload, &self.options.cloud, &self.options.gateway) {
-            Ok(ack) => ack,
-            Err(error) => {
-                self.report
-                    .send_modify(|report| report.refused_messages += 1);
-                tracing::warn!(%error, "a message that is not the cloud's word is ignored");
-                return Ok(());
+    /// The place of the youngest block in the ledger.
+    async fn youngest(&mut self) -> Result<i64, End> {
+        let mut youngest = 0;
+        for priority in 0..=4 {
+            let blocks = self.buffer.to_send(priority, 0, true, 1);
+            let blocks = self.beat.during(blocks).await?;
+            youngest = blocks.iter().map(|block| block.id).fold(youngest, i64::max);
+        }
+        Ok(youngest)
+    }
+
+    /// Takes what the cloud says, if it is the cloud who says it.
+    async fn on_message(&mut self, topic: &[u8], payload: &[u8]) -> Result<(), End> {
+        let Options { cloud, gateway, .. } = self.options;
+        if topic == topic::command(gateway).as_bytes() {
+            match Command::open(payload, cloud, gateway) {
+                Ok(command) => self.on_command(command),
+                Err(error) => self.ignore(&error),
             }
-        };
+            return Ok(());
+        }
+        match Ack::open(payload, cloud, gateway) {
+            Ok(ack) => self.on_word(ack).await,
+            Err(error) => {
+                self.ignore(&error);
+                Ok(())
+            }
+        }
+    }
+
+    fn ignore(&self, error: &OpenError) {
+        self.report
+            .send_modify(|report| report.refused_messages += 1);
+        tracing::warn!(%error, "a message that is not the cloud's word is ignored");
+    }
+
+    fn on_command(&mut self, command: Command) {
+        self.welcome = true;
+        self.options.clock.not_before(command.issued_us);
+        self.report.send_modify(|report| report.commands += 1);
+        if let CommandBody::SendColumns(_) = command.body {
+            self.outbox.columns_again();
+        }
+        if let Err(error) = self.options.commands.try_send(command) {
+            tracing::warn!(%error, "a command is not taken; the cloud has to send it again");
+        }
+    }
+
+    /// 7. What the cloud has stored frees its place.
+    async fn on_word(&mut self, ack: Ack) -> Result<(), End> {
         self.welcome = true;
         let now = Instant::now();
+        self.options.clock.not_before(ack.time_us);
         let mut settlements = Vec::new();
         for answer in ack.answers {
             for &(first, last) in &answer.done {
@@ -341,11 +402,17 @@ impl Session<'_> {
                     }
                     Verdict::Stored => {}
                 }
-                self.outbox.answered(&number, &digest, now);
+                // The answer to a block that nobody can have had before tells the time.
+                if let Some((id, sent)) = self.outbox.answered(&number, &digest, now)
+                    && id > self.held_before
+                {
+                    let (sent, now) = (sent.into_std(), now.into_std());
+                    self.options.clock.cloud_says(ack.time_us, sent, now);
+                }
                 settlements.push(Settlement::Block(number, digest, verdict));
             }
         }
-        Ok(self.buffer.settle(settlements).await?)
+        Ok(self.beat.during(self.buffer.settle(settlements)).await?)
     }
 
     /// Finds a dead connection.
@@ -371,7 +438,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Publishes what may go out now.
+    /// 4. Publishes what may go out now.
     async fn pump(&mut self) -> Result<(), End> {
         self.outbox.pass(Instant::now());
         'dearest: loop {
@@ -380,10 +447,11 @@ impl Session<'_> {
                 .outbox
                 .asks(|urgency| self.pace.may_send(urgency, now), now);
             for ask in asks {
+                // A slow disk is not this loop's fault.
                 let blocks = self
                     .buffer
-                    .to_send(ask.priority, ask.after, ask.newest, ask.limit)
-                    .await?;
+                    .to_send(ask.priority, ask.after, ask.newest, ask.limit);
+                let blocks = self.beat.during(blocks).await?;
                 let found = blocks.len();
                 for block in blocks {
                     let now = Instant::now();

@@ -9,7 +9,7 @@ use std::{
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::mpsc::{self, error::TrySendError},
     time::Instant,
 };
 
@@ -224,7 +224,12 @@ async fn accept(
                     connection,
                     what,
                 };
-                report.try_send(seen).unwrap();
+                // Nobody listens any more when the broker is dropped.
+                let told = report.try_send(seen);
+                assert!(
+                    !matches!(told, Err(TrySendError::Full(_))),
+                    "too much to tell"
+                );
             };
             tell(What::Accepted);
             serve(stream, &manners, cloud.as_deref(), &line, &tell).await;

@@ -6,8 +6,8 @@ use std::{
 };
 
 use shared_protocol::{
-    Ack, Answer, BlockNumber, Body, Digest, GatewayId, Hello, SigningKey, Stream, Verdict,
-    VerifyingKey, block::SealedBlock, topic,
+    Ack, Answer, BlockHeader, BlockNumber, Body, Digest, GatewayId, Hello, SigningKey, Stream,
+    Verdict, VerifyingKey, block::SealedBlock, topic,
 };
 
 use crate::mqtt::Message;
@@ -20,6 +20,8 @@ pub(crate) struct Cloud {
     gateway: GatewayId,
     gateway_key: VerifyingKey,
     judge: Mutex<Judge>,
+    /// What time it is, in microseconds since 1970.
+    time: fn() -> i64,
     seen: Mutex<Memory>,
 }
 
@@ -27,6 +29,7 @@ pub(crate) struct Cloud {
 struct Memory {
     deliveries: HashMap<(BlockNumber, Digest), usize>,
     hellos: Vec<Hello>,
+    headers: Vec<BlockHeader>,
     bytes: usize,
 }
 
@@ -38,8 +41,14 @@ impl Cloud {
             gateway: gateway.clone(),
             gateway_key,
             judge: Mutex::new(Box::new(|_, _| Some(Verdict::Stored))),
+            time: || 0,
             seen: Mutex::default(),
         }
+    }
+
+    /// It has a clock.
+    pub(crate) fn knowing(self, time: fn() -> i64) -> Self {
+        Self { time, ..self }
     }
 
     pub(crate) fn judging(
@@ -74,6 +83,7 @@ impl Cloud {
         *times += 1;
         let verdict = (self.judge.lock().unwrap())(&number, *times);
         seen.bytes += message.payload.len();
+        seen.headers.push(block.header);
         verdict
             .map(|verdict| self.word(number, block.digest, verdict))
             .into_iter()
@@ -96,7 +106,7 @@ impl Cloud {
     pub(crate) fn ack(&self, answer: Answer) -> Ack {
         Ack {
             gateway: self.gateway.clone(),
-            time_us: 0,
+            time_us: (self.time)(),
             answers: vec![answer],
         }
     }
@@ -124,6 +134,11 @@ impl Cloud {
 
     pub(crate) fn hellos(&self) -> Vec<Hello> {
         self.seen.lock().unwrap().hellos.clone()
+    }
+
+    /// The headers of all blocks, in the order in which they came.
+    pub(crate) fn headers(&self) -> Vec<BlockHeader> {
+        self.seen.lock().unwrap().headers.clone()
     }
 
     /// Bytes of all blocks that have come.

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The program, where it is installed; Debian puts it where not everybody looks.
-fn program() -> Option<PathBuf> {
+pub(crate) fn program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
@@ -102,16 +102,16 @@ impl Mosquitto {
 }
 
 /// The configuration that ships, with certificates of a test.
-struct House {
+pub(crate) struct House {
     broker: Mosquitto,
-    gateways: Authority,
+    pub(crate) gateways: Authority,
     cloud: Authority,
     gateway_door: u16,
     cloud_door: u16,
 }
 
 impl House {
-    async fn start(program: PathBuf) -> Self {
+    pub(crate) async fn start(program: PathBuf) -> Self {
         let (gateways, cloud) = (Authority::new("Gateways"), Authority::new("Cloud"));
         let server = cloud.server();
         let folder = tempfile::tempdir().unwrap();
@@ -149,10 +149,15 @@ impl House {
         }
     }
 
-    fn uplink(&self, rig: &Rig, cloud: &Cloud, identity: Option<&Identity>) -> Uplink {
+    /// The way to the door for gateways.
+    pub(crate) fn link(&self, identity: Option<&Identity>) -> edge::uplink::Link {
         let client = identity.map(|identity| (&*identity.certificate, &*identity.key));
-        let link = encrypted(self.gateway_door, &self.cloud.pem(), client);
-        Uplink::start(rig.options(link, cloud), rig.buffer.clone())
+        encrypted(self.gateway_door, &self.cloud.pem(), client)
+    }
+
+    fn uplink(&self, rig: &Rig, cloud: &Cloud, identity: Option<&Identity>) -> Uplink {
+        let options = rig.options(self.link(identity), cloud);
+        Uplink::start(options, rig.buffer.clone())
     }
 
     async fn client(&self, port: u16, id: &str, identity: &Identity, filters: &[&str]) -> Client {
@@ -170,7 +175,7 @@ impl House {
     }
 
     /// An ingestor's connection; it hears all gateways.
-    async fn ingestor(&self) -> Client {
+    pub(crate) async fn ingestor(&self) -> Client {
         let identity = self.cloud.client("ingest.patio");
         self.client(self.cloud_door, "ingestor", &identity, &["patio/1/+/up/#"])
             .await
@@ -178,7 +183,7 @@ impl House {
 }
 
 /// A connected client of somebody else.
-struct Client {
+pub(crate) struct Client {
     client: AsyncClient,
     messages: mpsc::Receiver<Message>,
     poll: tokio::task::JoinHandle<()>,
@@ -236,7 +241,11 @@ impl Client {
         }
     }
 
-    async fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), PublishNoticeError> {
+    pub(crate) async fn publish(
+        &self,
+        topic: &str,
+        payload: &[u8],
+    ) -> Result<(), PublishNoticeError> {
         let options = PublishOptions::at_least_once();
         let notice = self
             .client
@@ -247,7 +256,7 @@ impl Client {
             .expect("no PUBACK")
     }
 
-    async fn message(&mut self) -> Message {
+    pub(crate) async fn message(&mut self) -> Message {
         timeout(PATIENCE, self.messages.recv())
             .await
             .expect("no message")
@@ -419,4 +428,32 @@ async fn a_plain_broker_with_a_small_packet_size_takes_all_but_the_long_block() 
     timeout(PATIENCE, rest).await.expect("blocks are left");
     let report = uplink.stop().await;
     assert_eq!((report.oversize, report.connections), (1, 1), "{report:?}");
+}
+
+/// It keeps nothing on disk, acknowledges what nobody listens to, and is wiped right after that.
+#[tokio::test]
+async fn what_a_broker_has_acknowledged_and_forgotten_is_sent_again() {
+    let Some(program) = program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let config = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
+    std::fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
+    let mut broker = Mosquitto::start(program, folder, vec![port]).await;
+    let rig = Rig::new();
+    rig.fill(40).await;
+    let held = rig.held().await.len();
+    let cloud = Arc::new(rig.cloud());
+    let mut uplink = rig.uplink(port, &cloud);
+    for wiped in 1..=2 {
+        let all = wiped * held as u64;
+        uplink.until(|report| report.published >= all).await;
+        broker.restart().await;
+    }
+    assert_eq!(rig.held().await.len(), held);
+    let options = MqttOptions::new("ingestor", Address::tcp("127.0.0.1", port));
+    let ingestor = Client::connect(options, &["patio/1/+/up/#"]).await;
+    tokio::spawn(ingestor.ingest(cloud.clone()));
+    rig.emptied().await;
+    assert_eq!(cloud.blocks().len(), held);
+    uplink.stop().await;
 }

@@ -5,12 +5,17 @@ use std::{sync::Arc, time::Duration};
 use edge::{
     buffer::{self, Buffer, Sample, StoredBlock, StreamTotals},
     clock::Clock,
+    supervise::Beat,
     uplink::{self, Link, Report, Tls},
 };
 use shared_protocol::{
     Column, Encoding, GatewayId, SignalDef, SignalRef, SigningKey, Source, catalogue,
 };
-use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::timeout,
+};
 
 use crate::cloud::Cloud;
 
@@ -42,6 +47,7 @@ pub(crate) struct Rig {
     pub(crate) buffer: Buffer,
     pub(crate) gateway: GatewayId,
     pub(crate) key: SigningKey,
+    pub(crate) clock: Arc<Clock>,
     /// Goes with its database.
     _folder: tempfile::TempDir,
 }
@@ -52,6 +58,11 @@ impl Rig {
     }
 
     pub(crate) fn named(gateway: &str) -> Self {
+        Self::over(gateway, Clock::start().unwrap())
+    }
+
+    /// With a clock of the test's.
+    pub(crate) fn over(gateway: &str, clock: Clock) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let gateway: GatewayId = gateway.parse().unwrap();
         let key = SigningKey::from_seed([5; 32]);
@@ -61,8 +72,10 @@ impl Rig {
             gateway: gateway.clone(),
             key: key.clone(),
         };
-        let buffer = Buffer::open(options, Arc::new(Clock::start().unwrap())).unwrap();
+        let clock = Arc::new(clock);
+        let buffer = Buffer::open(options, clock.clone()).unwrap();
         Self {
+            clock,
             buffer,
             gateway,
             key,
@@ -152,6 +165,9 @@ impl Rig {
             gateway: self.gateway.clone(),
             key: self.key.clone(),
             cloud: cloud.key.verifying_key(),
+            // Nobody carries them out.
+            commands: mpsc::channel(1).0,
+            clock: self.clock.clone(),
         }
     }
 
@@ -191,7 +207,7 @@ impl Uplink {
     pub(crate) fn start(options: uplink::Options, buffer: Buffer) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (report, reports) = watch::channel(Report::default());
-        let task = tokio::spawn(uplink::run(options, buffer, stopped, report));
+        let task = tokio::spawn(uplink::run(options, buffer, stopped, report, Beat::free()));
         Self {
             reports,
             stop,

@@ -53,7 +53,10 @@ pub(super) fn client(
     connect_within: Duration,
 ) -> Result<(AsyncClient, EventLoop), Unusable> {
     let Link { host, port, tls } = options.link.clone();
-    let tls = tls.as_ref().map(tls::config).transpose()?.map(Arc::new);
+    let tls = tls
+        .as_ref()
+        .map(|tls| tls::config(tls, options.clock.clone()));
+    let tls = tls.transpose()?.map(Arc::new);
     let broker = Broker::tcp(host.clone(), port);
     let mut mqtt = MqttOptions::new(format!("patio-gateway-{}", options.gateway), broker);
     mqtt.set_keep_alive(KEEP_ALIVE_S)

@@ -6,11 +6,13 @@ use rumqttc::{
     ConnectionError, StateError, mqttbytes,
     tokio_rustls::rustls::{
         self, ClientConfig, RootCertStore, crypto,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+        pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
+        time_provider::TimeProvider,
     },
 };
 
 use super::super::Tls;
+use crate::clock::Clock;
 
 /// Certificates and keys that cannot be used, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -29,15 +31,26 @@ pub(in crate::uplink) enum Unusable {
     Tls(#[from] rustls::Error),
 }
 
+/// Judges certificates by the gateway's clock instead of the system's.
+#[derive(Debug)]
+struct Now(Arc<Clock>);
+
+impl TimeProvider for Now {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(self.0.for_tls()))
+    }
+}
+
 /// Only the given authorities are trusted, not the system's.
-pub(super) fn config(tls: &Tls) -> Result<ClientConfig, Unusable> {
+pub(super) fn config(tls: &Tls, clock: Arc<Clock>) -> Result<ClientConfig, Unusable> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(&tls.ca).map_err(Unusable::Authority)? {
         roots
             .add(certificate)
             .map_err(|error| Unusable::Authority(error.to_string()))?;
     }
-    let builder = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+    let provider = Arc::new(crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(Now(clock)))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
     let Some((chain, key)) = &tls.client else {
@@ -101,13 +114,17 @@ mod tests {
         (made.cert.pem(), made.signing_key.serialize_pem())
     }
 
+    fn clock() -> Arc<Clock> {
+        Arc::new(Clock::start().unwrap())
+    }
+
     #[test]
     fn what_cannot_be_used_is_named() {
         let ((ca, key), (_, another)) = (identity(), identity());
         let error = |ca: &str, certificate: &str, key: &str| {
             let client = Some((certificate.into(), key.into()));
             let ca = ca.into();
-            config(&Tls { ca, client }).unwrap_err()
+            config(&Tls { ca, client }, clock()).unwrap_err()
         };
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----";
         for none in ["", "text", broken, &key] {
@@ -127,7 +144,7 @@ mod tests {
             ca: ca.clone().into(),
             client: Some((ca.into(), key.into())),
         };
-        let config = config(&tls).unwrap();
+        let config = config(&tls, clock()).unwrap();
         assert!(crypto::CryptoProvider::get_default().is_none());
         let suites = |provider: &crypto::CryptoProvider| format!("{:?}", provider.cipher_suites);
         assert_eq!(
