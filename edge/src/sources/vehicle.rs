@@ -98,7 +98,7 @@ impl Reader {
         };
         if self.poller.is_none() {
             // Who asks has to hear the whole bus: that it talks by itself is what allows asking.
-            let ids: Vec<_> = self.decoders.iter().flat_map(Decoder::ids).collect();
+            let ids: Vec<_> = vehicle.decoders.iter().flat_map(Decoder::ids).collect();
             if let Err(error) = bus.listen_to(&ids) {
                 return error;
             }
