@@ -1,4 +1,4 @@
-//! The buffer from the outside: what it promises to sources and to the uplink.
+//! The buffer from the outside: what it promises to sources and to the uplink, in memory as on a disk.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -31,6 +31,40 @@ async fn open_with(folder: &Path, gateway: &str, quota: u64) -> Result<Buffer, S
         }
     }
     Err(StoreError::InUse(folder.to_owned()))
+}
+
+/// Where the ledger is: what does not speak of files holds of both.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Memory,
+    Disk,
+}
+
+/// Runs a promise over both.
+async fn on_each_store<F: Future<Output = ()>>(quota: u64, promise: impl Fn(Buffer) -> F) {
+    for place in [Place::Memory, Place::Disk] {
+        println!("{place:?}");
+        let folder = tempfile::tempdir().unwrap();
+        let buffer = match place {
+            Place::Disk => open_with(folder.path(), "depot-1", quota).await.unwrap(),
+            Place::Memory => {
+                let options = Options {
+                    folder: folder.path().join("nothing"),
+                    quota,
+                    gateway: "depot-1".parse().unwrap(),
+                    key: key(),
+                };
+                Buffer::in_memory(options, Arc::new(Clock::start().unwrap())).unwrap()
+            }
+        };
+        let kept = buffer.clone();
+        promise(buffer).await;
+        assert_eq!(
+            kept.state().borrow().volatile,
+            matches!(place, Place::Memory)
+        );
+        kept.stop().await.unwrap();
+    }
 }
 
 async fn open(folder: &Path) -> Buffer {
@@ -102,71 +136,73 @@ fn ramp(column: u32, count: i64) -> Vec<Sample> {
 
 #[tokio::test]
 async fn samples_become_signed_blocks_and_leave_on_the_clouds_word_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let buffer = open(folder.path()).await;
-    let speed = column(&buffer, "car-01", "Vehicle.Speed");
-    buffer.push(ramp(speed, 100)).await.unwrap();
-    buffer.flush().await.unwrap();
-    let held = blocks(&buffer).await;
-    assert_eq!(held.len(), 2, "the column's definition and the samples");
-    let sealed = SealedBlock::open(&held[1].bytes).unwrap();
-    sealed.verify(&key().verifying_key()).unwrap();
-    assert_eq!(
-        (sealed.header.number, sealed.digest),
-        (held[1].number, held[1].digest)
-    );
-    let Body::Samples(body) = sealed.content().unwrap() else {
-        panic!("not samples")
-    };
-    let expected: Vec<_> = ramp(speed, 100)
-        .iter()
-        .map(|s| (s.column, s.time_us, s.raw))
-        .collect();
-    assert_eq!(body.iter().collect::<Vec<_>>(), expected);
+    on_each_store(1 << 30, |buffer| async move {
+        let speed = column(&buffer, "car-01", "Vehicle.Speed");
+        buffer.push(ramp(speed, 100)).await.unwrap();
+        buffer.flush().await.unwrap();
+        let held = blocks(&buffer).await;
+        assert_eq!(held.len(), 2, "the column's definition and the samples");
+        let sealed = SealedBlock::open(&held[1].bytes).unwrap();
+        sealed.verify(&key().verifying_key()).unwrap();
+        assert_eq!(
+            (sealed.header.number, sealed.digest),
+            (held[1].number, held[1].digest)
+        );
+        let Body::Samples(body) = sealed.content().unwrap() else {
+            panic!("not samples")
+        };
+        let expected: Vec<_> = ramp(speed, 100)
+            .iter()
+            .map(|s| (s.column, s.time_us, s.raw))
+            .collect();
+        assert_eq!(body.iter().collect::<Vec<_>>(), expected);
 
-    // A verdict on another content changes nothing.
-    let other = Settlement::Block(
-        held[1].number,
-        shared_protocol::Digest([0; 16]),
-        Verdict::Stored,
-    );
-    buffer.settle(vec![other]).await.unwrap();
-    buffer.flush().await.unwrap();
-    assert_eq!(blocks(&buffer).await.len(), 2);
+        // A verdict on another content changes nothing.
+        let other = Settlement::Block(
+            held[1].number,
+            shared_protocol::Digest([0; 16]),
+            Verdict::Stored,
+        );
+        buffer.settle(vec![other]).await.unwrap();
+        buffer.flush().await.unwrap();
+        assert_eq!(blocks(&buffer).await.len(), 2);
 
-    acknowledge(&buffer, &held).await;
-    assert!(blocks(&buffer).await.is_empty());
-    let live = totals(&buffer, Stream::Live);
-    assert_eq!(
-        (live.produced, live.acknowledged, live.buffered),
-        (100, 100, 0)
-    );
-    // Said twice, counted once.
-    acknowledge(&buffer, &held).await;
-    assert_eq!(totals(&buffer, Stream::Live).acknowledged, 100);
+        acknowledge(&buffer, &held).await;
+        assert!(blocks(&buffer).await.is_empty());
+        let live = totals(&buffer, Stream::Live);
+        assert_eq!(
+            (live.produced, live.acknowledged, live.buffered),
+            (100, 100, 0)
+        );
+        // Said twice, counted once.
+        acknowledge(&buffer, &held).await;
+        assert_eq!(totals(&buffer, Stream::Live).acknowledged, 100);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn ranges_of_a_hello_answer_settle_what_they_cover() {
-    let folder = tempfile::tempdir().unwrap();
-    let buffer = open(folder.path()).await;
-    let speed = column(&buffer, "car-01", "Vehicle.Speed");
-    for _ in 0..5 {
-        buffer.push(ramp(speed, 10)).await.unwrap();
+    on_each_store(1 << 30, |buffer| async move {
+        let speed = column(&buffer, "car-01", "Vehicle.Speed");
+        for _ in 0..5 {
+            buffer.push(ramp(speed, 10)).await.unwrap();
+            buffer.flush().await.unwrap();
+        }
+        buffer
+            .settle(vec![Settlement::Range(buffer.epoch(), Stream::Live, 1, 3)])
+            .await
+            .unwrap();
         buffer.flush().await.unwrap();
-    }
-    buffer
-        .settle(vec![Settlement::Range(buffer.epoch(), Stream::Live, 1, 3)])
-        .await
-        .unwrap();
-    buffer.flush().await.unwrap();
-    let left: Vec<_> = of(&buffer, Stream::Live)
-        .await
-        .iter()
-        .map(|block| block.number.seq)
-        .collect();
-    assert_eq!(left, [0, 4]);
-    assert_eq!(totals(&buffer, Stream::Live).acknowledged, 30);
+        let left: Vec<_> = of(&buffer, Stream::Live)
+            .await
+            .iter()
+            .map(|block| block.number.seq)
+            .collect();
+        assert_eq!(left, [0, 4]);
+        assert_eq!(totals(&buffer, Stream::Live).acknowledged, 30);
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -277,10 +313,13 @@ async fn a_file_that_is_no_database_is_set_aside() {
     buffer.flush().await.unwrap();
     assert_eq!(totals(&buffer, Stream::Live).produced, 3);
     assert_eq!(
-        std::fs::read(folder.path().join("buffer.sqlite.damaged-1")).unwrap(),
+        std::fs::read(folder.path().join("buffer.sqlite.damaged")).unwrap(),
         vec![0xa5; 8192]
     );
 }
+
+/// Room for a few dozen blocks.
+const QUOTA: u64 = 100_000;
 
 /// Samples that do not compress.
 fn noise(column: u32, seed: i64) -> Vec<Sample> {
@@ -301,44 +340,221 @@ fn noise(column: u32, seed: i64) -> Vec<Sample> {
 
 #[tokio::test]
 async fn over_the_quota_acknowledged_goes_first_then_bulk_leaves_gaps() {
-    let folder = tempfile::tempdir().unwrap();
-    let quota = 100_000;
-    let buffer = open_with(folder.path(), "depot-1", quota).await.unwrap();
-    let speed = column(&buffer, "car-01", "Vehicle.Speed");
-    let outside = column(&buffer, "car-01", "Vehicle.Exterior.AirTemperature");
-    buffer.push(noise(speed, 1)).await.unwrap();
-    buffer.flush().await.unwrap();
-    acknowledge(&buffer, &blocks(&buffer).await).await;
-    for seed in 2..40 {
-        buffer.push(noise(outside, seed)).await.unwrap();
-        buffer.push(noise(speed, seed)).await.unwrap();
+    on_each_store(QUOTA, |buffer| async move {
+        let speed = column(&buffer, "car-01", "Vehicle.Speed");
+        let outside = column(&buffer, "car-01", "Vehicle.Exterior.AirTemperature");
+        buffer.push(noise(speed, 1)).await.unwrap();
         buffer.flush().await.unwrap();
-    }
-    let held = blocks(&buffer).await;
-    let bytes: usize = held.iter().map(|block| block.bytes.len()).sum();
-    assert!(bytes as u64 <= quota, "{bytes}");
-    buffer.push(ramp(speed, 1)).await.unwrap();
-    buffer.flush().await.unwrap();
-    let (live, bulk) = (totals(&buffer, Stream::Live), totals(&buffer, Stream::Bulk));
-    assert_eq!(
-        (live.produced, live.acknowledged, bulk.produced),
-        (39_001, 1000, 38_000)
-    );
-    assert!(bulk.dropped > 0, "{bulk:?}");
-    assert!(
-        live.dropped > 0 && bulk.buffered <= 1000,
-        "live goes only when bulk is gone: {live:?} {bulk:?}"
-    );
-    // Every number is still there, as samples or as a gap that says how many are missing.
-    let bulk_blocks = of(&buffer, Stream::Bulk).await;
-    assert_eq!(bulk_blocks.len(), 38);
-    let mut gaps = 0;
-    for block in bulk_blocks {
-        let sealed = SealedBlock::open(&block.bytes).unwrap();
-        sealed.verify(&key().verifying_key()).unwrap();
-        if let Body::Gap(_) = sealed.content().unwrap() {
-            gaps += u64::from(sealed.header.samples);
+        acknowledge(&buffer, &blocks(&buffer).await).await;
+        for seed in 2..40 {
+            buffer.push(noise(outside, seed)).await.unwrap();
+            buffer.push(noise(speed, seed)).await.unwrap();
+            buffer.flush().await.unwrap();
         }
-    }
-    assert_eq!(gaps, bulk.dropped);
+        let held = blocks(&buffer).await;
+        let bytes: usize = held.iter().map(|block| block.bytes.len()).sum();
+        assert!(bytes as u64 <= QUOTA, "{bytes}");
+        buffer.push(ramp(speed, 1)).await.unwrap();
+        buffer.flush().await.unwrap();
+        let (live, bulk) = (totals(&buffer, Stream::Live), totals(&buffer, Stream::Bulk));
+        assert_eq!(
+            (live.produced, live.acknowledged, bulk.produced),
+            (39_001, 1000, 38_000)
+        );
+        assert!(bulk.dropped > 0, "{bulk:?}");
+        assert!(
+            live.dropped > 0 && bulk.buffered <= 1000,
+            "live goes only when bulk is gone: {live:?} {bulk:?}"
+        );
+        // Every number is still there, as samples or as a gap that says how many are missing.
+        let bulk_blocks = of(&buffer, Stream::Bulk).await;
+        assert_eq!(bulk_blocks.len(), 38);
+        let mut absent = 0;
+        for block in bulk_blocks {
+            let sealed = SealedBlock::open(&block.bytes).unwrap();
+            sealed.verify(&key().verifying_key()).unwrap();
+            absent += u64::from(sealed.header.thinned);
+            if let Body::Gap(_) = sealed.content().unwrap() {
+                absent += u64::from(sealed.header.samples);
+            }
+        }
+        assert_eq!(absent, bulk.dropped);
+    })
+    .await;
+}
+
+/// While nobody asks, blocks lose samples before any block is dropped, and each says how many it has lost.
+#[tokio::test]
+async fn blocks_are_thinned_before_any_is_dropped() {
+    on_each_store(QUOTA, |buffer| async move {
+        let outside = column(&buffer, "car-01", "Vehicle.Exterior.AirTemperature");
+        let mut seed = 0;
+        let mut push = async || {
+            seed += 1;
+            buffer.push(noise(outside, seed)).await.unwrap();
+            buffer.flush().await.unwrap();
+            totals(&buffer, Stream::Bulk)
+        };
+        let first = loop {
+            let found = push().await;
+            if found.dropped > 0 {
+                break found;
+            }
+        };
+        assert_eq!(first.dropped, first.thinned);
+        let last = loop {
+            let found = push().await;
+            if found.dropped > found.thinned {
+                break found;
+            }
+        };
+        // Seven of eight samples go before a whole block does.
+        assert!(last.thinned * 3 > last.produced, "{last:?}");
+        let mut absent = 0;
+        for block in of(&buffer, Stream::Bulk).await {
+            let sealed = SealedBlock::open(&block.bytes).unwrap();
+            sealed.verify(&key().verifying_key()).unwrap();
+            absent += u64::from(sealed.header.thinned);
+            if let Body::Gap(_) = sealed.content().unwrap() {
+                absent += u64::from(sealed.header.samples);
+            }
+        }
+        assert_eq!(absent, last.dropped);
+    })
+    .await;
+}
+
+/// What the uplink has been given is never sealed anew: it is dropped as it is, or kept.
+#[tokio::test]
+async fn only_blocks_that_nobody_has_seen_are_thinned() {
+    on_each_store(QUOTA, |buffer| async move {
+        let outside = column(&buffer, "car-01", "Vehicle.Exterior.AirTemperature");
+        for seed in 0..10 {
+            buffer.push(noise(outside, seed)).await.unwrap();
+            buffer.flush().await.unwrap();
+        }
+        let seen = of(&buffer, Stream::Bulk).await;
+        for seed in 10..60 {
+            buffer.push(noise(outside, seed)).await.unwrap();
+            buffer.flush().await.unwrap();
+        }
+        totals(&buffer, Stream::Bulk);
+        for block in of(&buffer, Stream::Bulk).await {
+            let Some(before) = seen.iter().find(|seen| seen.number == block.number) else {
+                continue;
+            };
+            let sealed = SealedBlock::open(&block.bytes).unwrap();
+            assert!(
+                before.digest == block.digest || matches!(sealed.content().unwrap(), Body::Gap(_)),
+                "{}",
+                block.number
+            );
+            assert_eq!(sealed.header.thinned, 0);
+        }
+    })
+    .await;
+}
+
+/// When all that is held is critical, critical samples are refused, and one growing record says how many.
+#[tokio::test]
+async fn critical_is_refused_when_nothing_else_is_left() {
+    on_each_store(QUOTA, |buffer| async move {
+        let critical = column(&buffer, "car-01", "ErrorCode");
+        let outside = column(&buffer, "car-01", "Vehicle.Exterior.AirTemperature");
+        buffer.push(noise(outside, 1)).await.unwrap();
+        for seed in 2..60 {
+            buffer.push(noise(critical, seed)).await.unwrap();
+            buffer.flush().await.unwrap();
+        }
+        let (found, bulk) = (
+            totals(&buffer, Stream::Critical),
+            totals(&buffer, Stream::Bulk),
+        );
+        assert_eq!(bulk.buffered, 0, "bulk goes first: {bulk:?}");
+        assert_eq!(found.produced, 58_000);
+        assert!(
+            found.refused > 0 && found.refused == found.dropped,
+            "{found:?}"
+        );
+        let held = of(&buffer, Stream::Critical).await;
+        let gaps: Vec<_> = held
+            .iter()
+            .map(|block| SealedBlock::open(&block.bytes).unwrap())
+            .filter(|sealed| matches!(sealed.content().unwrap(), Body::Gap(_)))
+            .map(|sealed| u64::from(sealed.header.samples))
+            .collect();
+        assert_eq!(gaps, [found.refused]);
+        // Room again: what comes now is taken.
+        acknowledge(&buffer, &held).await;
+        buffer.push(noise(critical, 99)).await.unwrap();
+        buffer.flush().await.unwrap();
+        assert_eq!(totals(&buffer, Stream::Critical).refused, found.refused);
+    })
+    .await;
+}
+
+/// A cloud whose database was restored from a backup does not know what it has acknowledged since: it gets it again.
+#[tokio::test]
+async fn what_the_cloud_has_lost_it_gets_again() {
+    on_each_store(1 << 30, |buffer| async move {
+        let speed = column(&buffer, "car-01", "Vehicle.Speed");
+        for _ in 0..10 {
+            buffer.push(ramp(speed, 10)).await.unwrap();
+            buffer.flush().await.unwrap();
+        }
+        acknowledge(&buffer, &blocks(&buffer).await).await;
+        assert!(blocks(&buffer).await.is_empty());
+        let held = buffer.held(0).await.unwrap();
+        let named: Vec<_> = held
+            .streams
+            .iter()
+            .map(|s| (s.stream, s.first, s.next))
+            .collect();
+        assert_eq!(named, [(Stream::Columns, 1, 1), (Stream::Live, 10, 10)]);
+        // One more is acknowledged after that hello: its answer cannot know of it.
+        buffer.push(ramp(speed, 10)).await.unwrap();
+        buffer.flush().await.unwrap();
+        acknowledge(&buffer, &blocks(&buffer).await).await;
+
+        let closed = |stream, done: &[(u64, u64)]| Settlement::Closed {
+            epoch: buffer.epoch(),
+            stream,
+            done: done.to_vec(),
+            hello: held.hello,
+        };
+        let again = buffer.state().borrow().again;
+        let answer = vec![
+            closed(Stream::Columns, &[]),
+            closed(Stream::Live, &[(0, 2), (5, 6)]),
+        ];
+        buffer.settle(answer).await.unwrap();
+        buffer.flush().await.unwrap();
+        assert!(buffer.state().borrow().again > again);
+        let numbers: Vec<_> = of(&buffer, Stream::Live)
+            .await
+            .iter()
+            .map(|block| block.number.seq)
+            .collect();
+        assert_eq!(numbers, [3, 4, 7, 8, 9]);
+        assert_eq!(of(&buffer, Stream::Columns).await.len(), 1);
+        let live = totals(&buffer, Stream::Live);
+        assert_eq!(
+            (live.produced, live.acknowledged, live.buffered),
+            (110, 60, 50)
+        );
+
+        // The next answer closes them; nothing is asked for twice.
+        let held = buffer.held(0).await.unwrap();
+        let all = Settlement::Closed {
+            epoch: buffer.epoch(),
+            stream: Stream::Live,
+            done: vec![(0, 10)],
+            hello: held.hello,
+        };
+        buffer.settle(vec![all]).await.unwrap();
+        buffer.flush().await.unwrap();
+        assert!(of(&buffer, Stream::Live).await.is_empty());
+        assert_eq!(totals(&buffer, Stream::Live).acknowledged, 110);
+    })
+    .await;
 }

@@ -33,7 +33,7 @@ impl Writer {
 
     /// A number from 0, short when it is small (Elias gamma of `value + 1`); at most 2^63.
     pub(crate) fn put_gamma(&mut self, value: u64) {
-        let length = 63 - (value + 1).leading_zeros();
+        let length = (value + 1).ilog2();
         self.put(0, length);
         self.put(value + 1, length + 1);
     }

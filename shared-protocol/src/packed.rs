@@ -52,6 +52,8 @@ const LOOK_BACK: usize = 24;
 /// Bits of the factor by which another column foretells this one, its sign included.
 const FACTOR_BITS: u32 = 12;
 const WIDTH_BITS: u32 = 6;
+/// With fewer values a reference does not pay.
+const LEAST_TO_FOLLOW: usize = 8;
 /// What a reference to another column costs: the bits of its description, about.
 const REFERENCE_COST: u64 = 24;
 
@@ -155,18 +157,14 @@ struct Plan {
 }
 
 /// The width of Rice codes that suits these numbers, and the bits they take.
-fn width(numbers: impl Iterator<Item = u64> + Clone) -> (u32, u64) {
-    let (mut sum, mut count) = (0u128, 0u128);
-    for number in numbers.clone() {
-        sum += u128::from(number);
-        count += 1;
-    }
-    let mean = sum.checked_div(count).unwrap_or(0) as u64;
+fn width(numbers: &[u64]) -> (u32, u64) {
+    let sum: u128 = numbers.iter().copied().map(u128::from).sum();
+    let mean = sum.checked_div(numbers.len() as u128).unwrap_or(0) as u64;
     let middle = (mean | 1).ilog2();
     let tried = middle.saturating_sub(1)..=(middle + 1).min(63);
     tried
         .map(|shift| {
-            let cost = numbers.clone().fold(0u64, |sum, number| {
+            let cost = numbers.iter().fold(0u64, |sum, &number| {
                 sum.saturating_add(rice_length(number, shift))
             });
             (shift, cost)
@@ -219,13 +217,13 @@ fn plan(values: &[i64]) -> Plan {
     let mut rest = Vec::with_capacity(values.len());
     for (rule, &how) in RULES.iter().enumerate().skip(1) {
         left_over(values, how, &mut rest);
-        let (shift, cost) = width(rest.iter().copied());
+        let (shift, cost) = width(&rest);
         let zeros = rest.iter().filter(|&&number| number == 0).count();
         let mut found = (Form::Dense(shift), cost);
         if zeros * 2 > rest.len() {
             let (lengths, numbers) = runs(&rest);
-            let (runs, run_cost) = width(lengths.iter().copied());
-            let (ends, end_cost) = width(numbers.iter().copied());
+            let (runs, run_cost) = width(&lengths);
+            let (ends, end_cost) = width(&numbers);
             let cost = run_cost + end_cost + u64::from(WIDTH_BITS);
             if cost < found.1 {
                 found = (Form::Sparse { runs, ends }, cost);
@@ -340,7 +338,7 @@ pub(crate) fn pack(body: &SampleBody) -> Vec<u8> {
             times = series.times;
         }
         let alone = plan(&series.raws);
-        let helped = (alone.cost > REFERENCE_COST * 2)
+        let helped = (alone.cost > REFERENCE_COST * 2 && series.raws.len() >= LEAST_TO_FOLLOW)
             .then(|| reference(body, index))
             .flatten()
             .map(|reference| {

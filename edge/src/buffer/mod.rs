@@ -3,21 +3,37 @@
 //! The life of a sample (the numbers are those of ARCHITECTURE.md):
 //!
 //! 1. A source reads it and gives it to [`Buffer::push`], which waits while the writer is behind.
-//! 2. The writer thread keeps it *open* in its stream: `critical`, `live` or `bulk`, by the catalogue.
+//! 2. The writer thread keeps it *open* in its stream: `critical`, `live` or `bulk`, by the catalogue (`rhythm.rs`).
 //! 3. At the stream's tick it is sealed into a block (or, for bulk, journalled first) and **committed**:
-//!    from here on it cannot be lost.
-//! 4. [`Buffer::to_send`] hands the block to the uplink as often as it asks.
+//!    from here on it cannot be lost (`sealer.rs`, `store.rs`).
+//! 4. [`Buffer::to_send`] hands the block to the uplink as often as it asks. From here on it is never sealed anew.
 //! 5. (The broker's PUBACK changes nothing here.)
 //! 6. (The cloud stores it.)
 //! 7. [`Buffer::settle`] brings the cloud's signed word: the block is *acknowledged* and kept until its room is
-//!    needed.
+//!    needed (`settle.rs`, `quota.rs`). If the cloud loses it (its database was restored from a backup), its next
+//!    answer to a hello says so, and the block goes back to 4.
 //!
 //! Per stream, in samples: `produced = open + buffered + acknowledged + dropped`.
+//!
+//! What goes wrong with the disk has its own way out for each kind (`error.rs`, `writer.rs`): room is made on a full one;
+//! after an I/O error the database is opened anew; what is readable of a damaged one is saved into a new one
+//! (`health.rs`, `salvage.rs` over `pages.rs` and `part.rs`); where nothing can be written the ledger lives in memory, and
+//! says so.
 
+mod absorb;
 mod columns;
+mod database;
+mod error;
+mod health;
+mod pages;
+mod part;
+mod quota;
+mod rhythm;
+mod salvage;
 mod sealer;
 mod settle;
 mod store;
+mod thin;
 mod writer;
 
 use std::{path::PathBuf, sync::Arc};
@@ -26,8 +42,9 @@ use shared_protocol::{Epoch, GatewayId, Record, SigningKey, Stream, StreamState}
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use columns::Columns;
+pub use error::StoreError;
 pub use settle::Settlement;
-pub use store::{StoreError, StoredBlock};
+pub use store::StoredBlock;
 use writer::Request;
 
 use crate::clock::Clock;
@@ -63,8 +80,14 @@ pub struct StreamTotals {
     pub buffered: u64,
     /// Acknowledged by the cloud.
     pub acknowledged: u64,
-    /// Absent for good, each counted with its reason in a gap record.
+    /// Absent for good, for whatever reason: those of whole blocks dropped for want of room, and the three below.
     pub dropped: u64,
+    /// Of these: thinned out of blocks that nobody had seen.
+    pub thinned: u64,
+    /// Of these: refused, because nothing was left that could make room.
+    pub refused: u64,
+    /// Of these: lost to the disk.
+    pub damaged: u64,
 }
 
 fn stream_name<S: serde::Serializer>(stream: &Stream, serializer: S) -> Result<S::Ok, S::Error> {
@@ -87,8 +110,25 @@ pub struct State {
     pub pending: u64,
     /// Grows with every commit that sealed a block.
     pub sealed: u64,
-    /// Why commits fail at present, if they do.
+    /// Grows whenever blocks that were acknowledged are to be sent again.
+    pub again: u64,
+    /// The epoch in which blocks are sealed now.
+    pub epoch: Option<Epoch>,
+    /// The disk cannot be used: what is held is in memory, and gone with the process.
+    pub volatile: bool,
+    /// What is wrong with the disk at present, and what follows from it.
     pub failing: Option<String>,
+}
+
+/// What is held of some streams, for a hello.
+#[derive(Clone, Debug, Default)]
+pub struct Held {
+    /// The streams.
+    pub streams: Vec<StreamState>,
+    /// Where the next streams begin, when there are more.
+    pub next: Option<u32>,
+    /// The number of this hello, for [`Settlement::Closed`].
+    pub hello: u64,
 }
 
 /// Where and for whom the buffer is.
@@ -122,7 +162,6 @@ pub struct Buffer {
     samples: mpsc::Sender<Vec<Sample>>,
     requests: mpsc::Sender<Request>,
     state: watch::Receiver<State>,
-    epoch: Epoch,
 }
 
 /// The buffer's writer has ended: nothing can be stored any more.
@@ -132,8 +171,16 @@ pub struct Stopped;
 
 impl Buffer {
     /// Opens the ledger and starts its writer thread, which ends when every handle is gone or [`Buffer::stop`] is called.
+    ///
+    /// Where nothing can be written it starts in memory, and [`State::failing`] says so.
     pub fn open(options: Options, clock: Arc<Clock>) -> Result<Self, StoreError> {
-        writer::start(options, clock)
+        writer::start(options, clock, true)
+    }
+
+    /// A ledger in memory, gone with the process: for tests, and for gateways that are to leave no trace. The folder of the
+    /// options is not touched.
+    pub fn in_memory(options: Options, clock: Arc<Clock>) -> Result<Self, StoreError> {
+        writer::start(options, clock, false)
     }
 
     /// Gives columns their numbers.
@@ -141,9 +188,12 @@ impl Buffer {
         &self.columns
     }
 
-    /// The epoch of this run.
+    /// The epoch in which blocks are sealed now. Another one follows when the database has to be opened anew.
     pub fn epoch(&self) -> Epoch {
-        self.epoch
+        self.state
+            .borrow()
+            .epoch
+            .expect("the writer names its epoch before it starts")
     }
 
     /// Takes samples; waits while the writer is behind. They are durable at the next tick of their stream.
@@ -180,9 +230,10 @@ impl Buffer {
         .await
     }
 
-    /// What is held of each stream, for the hello.
-    pub async fn streams(&self) -> Result<Vec<StreamState>, Stopped> {
-        self.ask(Request::Streams).await
+    /// What is held of the first streams, acknowledged or not, after `skip`: those with something to send first. As many as a
+    /// hello may name; [`Held::next`] leads on.
+    pub async fn held(&self, skip: u32) -> Result<Held, Stopped> {
+        self.ask(|answer| Request::Held { skip, answer }).await
     }
 
     /// Brings the cloud's verified word; durable within a tick.

@@ -1,22 +1,31 @@
-//! Making blocks of samples, inside the transaction that moves the samples.
+//! Making blocks of samples, inside the transaction that moves the samples (step 3 of a sample's life).
 
 use std::collections::HashMap;
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use shared_protocol::{
     Block, BlockHeader, BlockNumber, Body, Column, Digest, Epoch, Record, SampleBody, SealError,
-    Stream, block::DropReason,
+    Stream,
+    block::{DropReason, SealedBlock},
 };
 
 use super::{
-    Sample, priority,
-    store::{Maker, StoreError, TO_SEND},
+    Columns, Sample,
+    error::StoreError,
+    part::Part,
+    priority,
+    store::{Maker, TO_SEND},
+    thin::MOST_PASSES,
 };
 
 /// A block holds at most this many samples; more are sealed into several.
 const SAMPLES_PER_BLOCK: usize = 30_000;
 /// Records are short; so many fit into a block.
 const RECORDS_PER_BLOCK: usize = 256;
+/// What a block takes in the database besides its bytes: rows, index entries, and what is left of pages.
+pub(super) const ROOM_OF_A_BLOCK: u64 = 256;
+/// Marks, as a number of passes, the gap record that still counts samples that are refused.
+const REFUSING: u32 = MOST_PASSES + 1;
 
 /// Makes blocks inside one transaction.
 pub(super) struct Sealer<'a> {
@@ -24,11 +33,55 @@ pub(super) struct Sealer<'a> {
     pub(super) maker: &'a Maker,
     pub(super) epoch: Epoch,
     pub(super) epoch_row: i64,
+    /// The uplink is asking for blocks, and may publish a new one at once.
+    pub(super) online: bool,
 }
 
 /// SQLite's integers are signed; nothing in memory is longer than they count.
-fn signed(length: usize) -> i64 {
+pub(super) fn signed(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
+}
+
+/// What moves in the counters of a stream, in samples.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moves {
+    pub(super) produced: i64,
+    pub(super) open: i64,
+    pub(super) buffered: i64,
+    pub(super) acknowledged: i64,
+    pub(super) dropped: i64,
+    pub(super) thinned: i64,
+    pub(super) refused: i64,
+    pub(super) damaged: i64,
+}
+
+/// Moves the counters of a stream.
+pub(super) fn count(
+    transaction: &Transaction<'_>,
+    epoch_row: i64,
+    stream: Stream,
+    moves: Moves,
+) -> Result<(), StoreError> {
+    transaction
+        .prepare_cached(
+            "UPDATE stream SET produced = produced + ?3, open = open + ?4, buffered = buffered + ?5,
+                acknowledged = acknowledged + ?6, dropped = dropped + ?7, thinned = thinned + ?8,
+                refused = refused + ?9, damaged = damaged + ?10
+             WHERE epoch = ?1 AND stream = ?2",
+        )?
+        .execute(params![
+            epoch_row,
+            stream.number(),
+            moves.produced,
+            moves.open,
+            moves.buffered,
+            moves.acknowledged,
+            moves.dropped,
+            moves.thinned,
+            moves.refused,
+            moves.damaged
+        ])?;
+    Ok(())
 }
 
 /// Times that belong together: a start of the machine and what was known of the time of day.
@@ -36,6 +89,17 @@ fn signed(length: usize) -> i64 {
 struct Timing {
     boot: u64,
     wall_offset_us: Option<i64>,
+}
+
+/// What a new block's row and header say besides its body.
+#[derive(Clone, Copy)]
+struct Made {
+    /// Samples of the stream that it holds.
+    samples: usize,
+    /// What its header announces.
+    announced: u32,
+    columns: u32,
+    passes: u32,
 }
 
 impl Sealer<'_> {
@@ -46,9 +110,13 @@ impl Sealer<'_> {
         }
     }
 
-    /// Stores definitions of columns and seals the block that tells the cloud.
+    fn count(&self, stream: Stream, moves: Moves) -> Result<(), StoreError> {
+        count(self.transaction, self.epoch_row, stream, moves)
+    }
+
+    /// Stores definitions of columns and seals the block that tells the cloud; returns the room that it takes.
     pub(super) fn define(
-        &mut self,
+        &self,
         first: u32,
         columns: &[Column],
         wall_offset_us: Option<i64>,
@@ -66,16 +134,29 @@ impl Sealer<'_> {
             first,
             columns: columns.to_vec(),
         };
-        self.insert(Stream::Columns, body, 0, self.timing(wall_offset_us))
+        let made = Made {
+            samples: 0,
+            announced: columns.len() as u32,
+            columns: 0,
+            passes: 0,
+        };
+        self.insert(Stream::Columns, body, made, self.timing(wall_offset_us))
     }
 
+    /// Makes samples durable that are sealed later.
     pub(super) fn journal(
-        &mut self,
+        &self,
         stream: Stream,
         samples: &[Sample],
         wall_offset_us: Option<i64>,
     ) -> Result<(), StoreError> {
-        let bytes = SampleBody::from_samples(samples.iter().map(Sample::tuple)).encode();
+        let part = Part {
+            epoch: self.epoch,
+            stream,
+            boot: self.maker.boot,
+            wall_offset_us,
+            samples: samples.len() as u32,
+        };
         self.transaction
             .prepare_cached("INSERT INTO journal (epoch, stream, boot, offset, samples, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
             .execute(params![
@@ -84,18 +165,21 @@ impl Sealer<'_> {
                 self.maker.boot.cast_signed(),
                 wall_offset_us,
                 signed(samples.len()),
-                bytes
+                part.encode(samples)?
             ])?;
-        self.count(stream, samples.len(), 1, 1, 0)
+        let fresh = signed(samples.len());
+        self.count(
+            stream,
+            Moves {
+                produced: fresh,
+                open: fresh,
+                ..Moves::default()
+            },
+        )
     }
 
-    /// Seals all that is open in a stream: what the journal holds of it and these further samples.
-    pub(super) fn seal_open(
-        &mut self,
-        stream: Stream,
-        samples: &[Sample],
-        wall_offset_us: Option<i64>,
-    ) -> Result<u64, StoreError> {
+    /// Takes all that the journal holds of a stream out of it; returns how many samples that were.
+    fn clear_journal(&self, stream: Stream) -> Result<usize, StoreError> {
         let journalled: i64 = self
             .transaction
             .prepare_cached(
@@ -105,15 +189,23 @@ impl Sealer<'_> {
         self.transaction
             .prepare_cached("DELETE FROM journal WHERE epoch = ?1 AND stream = ?2")?
             .execute(params![self.epoch_row, stream.number()])?;
-        let journalled = usize::try_from(journalled).unwrap_or(0);
-        self.count(stream, journalled, 0, -1, 0)?;
-        self.count(
-            stream,
-            samples.len() - journalled.min(samples.len()),
-            1,
-            0,
-            0,
-        )?;
+        Ok(usize::try_from(journalled).unwrap_or(0))
+    }
+
+    /// Seals all that is open in a stream: what the journal holds of it and these further samples.
+    pub(super) fn seal_open(
+        &self,
+        stream: Stream,
+        samples: &[Sample],
+        wall_offset_us: Option<i64>,
+    ) -> Result<u64, StoreError> {
+        let journalled = self.clear_journal(stream)?;
+        let moves = Moves {
+            produced: signed(samples.len().saturating_sub(journalled)),
+            open: -signed(journalled),
+            ..Moves::default()
+        };
+        self.count(stream, moves)?;
         let mut grown = 0;
         for part in samples.chunks(SAMPLES_PER_BLOCK) {
             grown += self.seal(stream, part, self.timing(wall_offset_us))?;
@@ -121,19 +213,66 @@ impl Sealer<'_> {
         Ok(grown)
     }
 
-    fn seal(
-        &mut self,
+    /// Refuses all that is open in a stream, for there is nothing left that could make room: a gap record says how many.
+    pub(super) fn refuse_open(
+        &self,
         stream: Stream,
         samples: &[Sample],
-        timing: Timing,
+        wall_offset_us: Option<i64>,
     ) -> Result<u64, StoreError> {
+        let journalled = self.clear_journal(stream)?;
+        let moves = Moves {
+            produced: signed(samples.len().saturating_sub(journalled)),
+            open: -signed(journalled),
+            refused: signed(samples.len()),
+            ..Moves::default()
+        };
+        self.count(stream, moves)?;
+        let refused = samples.len() as u32;
+        // A record that nobody has seen counts on, under the same number.
+        let counting: Option<(i64, Vec<u8>)> = self
+            .transaction
+            .prepare_cached(&format!(
+                "SELECT b.id, p.bytes FROM block b JOIN payload p ON p.block = b.id
+                 WHERE b.epoch = ?1 AND b.stream = ?2 AND b.seq = (SELECT next_seq - 1 FROM stream WHERE epoch = ?1 AND stream = ?2)
+                    AND b.state = {TO_SEND} AND b.offered = 0 AND b.passes = {REFUSING}"
+            ))?
+            .query_row(params![self.epoch_row, stream.number()], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        if let Some((id, bytes)) = counting
+            && let Ok(sealed) = SealedBlock::open(&bytes)
+        {
+            let samples = sealed.header.samples.saturating_add(refused);
+            let gap = self.gap(sealed.header.number, samples, 0, DropReason::Quota)?;
+            self.replace(id, &gap, 0, REFUSING)?;
+            return Ok(0);
+        }
+        let made = Made {
+            samples: 0,
+            announced: refused,
+            columns: 0,
+            passes: REFUSING,
+        };
+        self.insert(
+            stream,
+            Body::Gap(DropReason::Quota),
+            made,
+            self.timing(wall_offset_us),
+        )
+    }
+
+    fn seal(&self, stream: Stream, samples: &[Sample], timing: Timing) -> Result<u64, StoreError> {
         let body = Body::Samples(SampleBody::from_samples(samples.iter().map(Sample::tuple)));
-        let columns = samples
-            .iter()
-            .map(|sample| sample.column + 1)
-            .max()
-            .unwrap_or(0);
-        match self.insert(stream, body, columns, timing) {
+        let columns = samples.iter().map(|sample| sample.column + 1).max();
+        let made = Made {
+            samples: samples.len(),
+            announced: samples.len() as u32,
+            columns: columns.unwrap_or(0),
+            passes: 0,
+        };
+        match self.insert(stream, body, made, timing) {
             Err(StoreError::Seal(SealError::TooLong)) if samples.len() > 1 => {
                 let (first, second) = samples.split_at(samples.len() / 2);
                 Ok(self.seal(stream, first, timing)? + self.seal(stream, second, timing)?)
@@ -142,38 +281,43 @@ impl Sealer<'_> {
         }
     }
 
-    /// Seals records into a block of the critical stream.
+    /// Seals records into blocks of the critical stream.
     pub(super) fn seal_records(
-        &mut self,
+        &self,
         records: &[Record],
         wall_offset_us: Option<i64>,
     ) -> Result<u64, StoreError> {
         let mut grown = 0;
         for part in records.chunks(RECORDS_PER_BLOCK) {
-            self.count(Stream::Critical, part.len(), 1, 0, 0)?;
+            let moves = Moves {
+                produced: signed(part.len()),
+                ..Moves::default()
+            };
+            self.count(Stream::Critical, moves)?;
+            let made = Made {
+                samples: part.len(),
+                announced: part.len() as u32,
+                columns: 0,
+                passes: 0,
+            };
             let body = Body::Records(part.to_vec());
-            grown += self.insert(Stream::Critical, body, 0, self.timing(wall_offset_us))?;
+            grown += self.insert(Stream::Critical, body, made, self.timing(wall_offset_us))?;
         }
         Ok(grown)
     }
 
-    /// Seals a body under the stream's next number and stores it; returns the bytes it takes.
+    /// Seals a body under the stream's next number and stores it; returns the room it takes.
     fn insert(
-        &mut self,
+        &self,
         stream: Stream,
         body: Body,
-        columns: u32,
+        made: Made,
         timing: Timing,
     ) -> Result<u64, StoreError> {
         let seq: i64 = self
             .transaction
             .prepare_cached("SELECT next_seq FROM stream WHERE epoch = ?1 AND stream = ?2")?
             .query_row(params![self.epoch_row, stream.number()], |row| row.get(0))?;
-        let samples = if stream == Stream::Columns {
-            0
-        } else {
-            body.len()
-        };
         let header = BlockHeader {
             gateway: self.maker.gateway.clone(),
             number: BlockNumber {
@@ -183,9 +327,9 @@ impl Sealer<'_> {
             },
             boot: timing.boot,
             wall_offset_us: timing.wall_offset_us,
-            samples: body.len() as u32,
+            samples: made.announced,
             thinned: 0,
-            columns,
+            columns: made.columns,
         };
         let bytes = Block { header, body }.seal(&self.maker.key)?;
         self.transaction
@@ -195,47 +339,81 @@ impl Sealer<'_> {
             .execute(params![self.epoch_row, stream.number()])?;
         self.transaction
             .prepare_cached(
-                "INSERT INTO block (epoch, stream, seq, priority, samples, length, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO block (epoch, stream, seq, priority, samples, length, digest, passes, offered)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?
             .execute(params![
                 self.epoch_row,
                 stream.number(),
                 seq,
                 priority(stream),
-                signed(samples),
+                signed(made.samples),
                 signed(bytes.len()),
-                Digest::of(&bytes).0
+                Digest::of(&bytes).0,
+                made.passes,
+                self.online
             ])?;
         let id = self.transaction.last_insert_rowid();
         self.transaction
             .prepare_cached("INSERT INTO payload VALUES (?1, ?2)")?
             .execute(params![id, bytes])?;
-        self.count(stream, samples, 0, 0, 1)?;
-        Ok(bytes.len() as u64)
+        let moves = Moves {
+            buffered: signed(made.samples),
+            ..Moves::default()
+        };
+        self.count(stream, moves)?;
+        Ok(bytes.len() as u64 + ROOM_OF_A_BLOCK)
     }
 
-    /// Moves the counters of a stream by `samples` times each factor.
-    fn count(
+    /// The signed record that so many samples of a number are absent for good; `thinned` are those that were left out of
+    /// it before.
+    pub(super) fn gap(
         &self,
-        stream: Stream,
-        samples: usize,
-        produced: i64,
-        open: i64,
-        buffered: i64,
+        number: BlockNumber,
+        samples: u32,
+        thinned: u32,
+        reason: DropReason,
+    ) -> Result<Vec<u8>, StoreError> {
+        let header = BlockHeader {
+            gateway: self.maker.gateway.clone(),
+            number,
+            boot: self.maker.boot,
+            wall_offset_us: None,
+            samples,
+            thinned,
+            columns: 0,
+        };
+        let body = Body::Gap(reason);
+        Ok(Block { header, body }.seal(&self.maker.key)?)
+    }
+
+    /// Puts other bytes in the place of a block's.
+    pub(super) fn replace(
+        &self,
+        id: i64,
+        bytes: &[u8],
+        samples: u32,
+        passes: u32,
     ) -> Result<(), StoreError> {
-        let samples = signed(samples);
+        self.transaction
+            .prepare_cached("INSERT OR REPLACE INTO payload VALUES (?1, ?2)")?
+            .execute(params![id, bytes])?;
         self.transaction
             .prepare_cached(
-                "UPDATE stream SET produced = produced + ?3, open = open + ?4, buffered = buffered + ?5
-                 WHERE epoch = ?1 AND stream = ?2",
+                "UPDATE block SET samples = ?2, length = ?3, digest = ?4, passes = ?5 WHERE id = ?1",
             )?
-            .execute(params![self.epoch_row, stream.number(), produced * samples, open * samples, buffered * samples])?;
+            .execute(params![
+                id,
+                samples,
+                signed(bytes.len()),
+                Digest::of(bytes).0,
+                passes
+            ])?;
         Ok(())
     }
 
-    /// Seals what earlier runs journalled and did not seal, in this epoch; returns the columns
-    /// that this gave the epoch, from number 0.
-    pub(super) fn recover_journal(&mut self) -> Result<Vec<Column>, StoreError> {
+    /// Seals what earlier runs journalled and did not seal, in this epoch.
+    pub(super) fn recover_journal(&self, columns: &Columns) -> Result<(), StoreError> {
         type Row = (i64, i64, u8, i64, Option<i64>, i64, Vec<u8>);
         let rows: Vec<Row> = self
             .transaction
@@ -254,69 +432,62 @@ impl Sealer<'_> {
                 ))
             })?
             .collect::<Result<_, _>>()?;
-        let mut known: Vec<Column> = Vec::new();
         let mut numbers = HashMap::new();
         let mut parts = Vec::new();
-        for (id, epoch, number, boot, wall_offset_us, count, bytes) in rows {
+        for (id, epoch, number, boot, wall_offset_us, held, bytes) in rows {
             let stream = Stream::from_number(number).unwrap_or(Stream::Bulk);
-            self.transaction.execute(
-                "UPDATE stream SET produced = produced - ?3, open = open - ?3 WHERE epoch = ?1 AND stream = ?2",
-                params![epoch, number, count],
-            )?;
+            let taken = Moves {
+                produced: -held,
+                open: -held,
+                ..Moves::default()
+            };
+            count(self.transaction, epoch, stream, taken)?;
             self.transaction
                 .execute("DELETE FROM journal WHERE id = ?1", [id])?;
-            let samples = self.readable(epoch, &bytes, &mut known, &mut numbers)?;
-            let lost = usize::try_from(count)
-                .unwrap_or(0)
-                .saturating_sub(samples.len());
-            self.count(stream, samples.len() + lost, 1, 0, 0)?;
-            self.transaction.execute(
-                "UPDATE stream SET dropped = dropped + ?3 WHERE epoch = ?1 AND stream = ?2",
-                params![self.epoch_row, stream.number(), signed(lost)],
-            )?;
-            parts.push((
-                stream,
-                samples,
-                Timing {
-                    boot: boot.cast_unsigned(),
-                    wall_offset_us,
-                },
-            ));
+            let body = match Part::decode(&bytes) {
+                Some((_, body)) => Some(body),
+                None => Part::decode_old(&bytes),
+            };
+            let samples = match body {
+                Some(body) => self.renumbered(epoch, &body, columns, &mut numbers)?,
+                None => Vec::new(),
+            };
+            let moves = Moves {
+                produced: held.max(signed(samples.len())),
+                damaged: (held - signed(samples.len())).max(0),
+                ..Moves::default()
+            };
+            self.count(stream, moves)?;
+            let boot = boot.cast_unsigned();
+            let timing = Timing {
+                boot,
+                wall_offset_us,
+            };
+            parts.push((stream, samples, timing));
         }
-        self.define(0, &known, None)?;
         for (stream, samples, timing) in parts {
             for part in samples.chunks(SAMPLES_PER_BLOCK) {
                 self.seal(stream, part, timing)?;
             }
         }
-        Ok(known)
+        Ok(())
     }
 
-    /// The samples of a journal row under this epoch's column numbers; those that damage made unreadable are missing.
-    fn readable(
+    /// Samples of another epoch under this run's column numbers; those whose column nobody knows any more are missing.
+    fn renumbered(
         &self,
         epoch: i64,
-        bytes: &[u8],
-        known: &mut Vec<Column>,
+        body: &SampleBody,
+        columns: &Columns,
         numbers: &mut HashMap<(i64, u32), Option<u32>>,
     ) -> Result<Vec<Sample>, StoreError> {
-        let Ok(body) = SampleBody::decode(bytes) else {
-            return Ok(Vec::new());
-        };
         let mut samples = Vec::with_capacity(body.len());
         for (column, time_us, raw) in body.iter() {
             let number = match numbers.get(&(epoch, column)) {
                 Some(number) => *number,
                 None => {
-                    let number = self.definition(epoch, column)?.map(|definition| {
-                        known
-                            .iter()
-                            .position(|k| *k == definition)
-                            .unwrap_or_else(|| {
-                                known.push(definition);
-                                known.len() - 1
-                            }) as u32
-                    });
+                    let definition = self.definition(epoch, column)?;
+                    let number = definition.map(|definition| columns.number(&definition));
                     numbers.insert((epoch, column), number);
                     number
                 }
@@ -341,72 +512,5 @@ impl Sealer<'_> {
         Ok(def
             .and_then(|def| bincode::decode_from_slice(&def, bincode::config::standard()).ok())
             .map(|(column, _)| column))
-    }
-
-    /// Replaces the oldest unsent blocks of the lowest class by gap records; returns the bytes freed.
-    pub(super) fn drop_oldest(&mut self, enough: u64) -> Result<u64, StoreError> {
-        type Row = (i64, i64, u32, i64, u8, i64, u32, i64);
-        let rows: Vec<Row> = self
-            .transaction
-            .prepare_cached(&format!(
-                "SELECT b.id, b.epoch, e.counter, e.nonce, b.stream, b.seq, b.samples, b.length FROM block b
-                 JOIN epoch e ON e.id = b.epoch
-                 WHERE b.state = {TO_SEND} AND b.samples > 0 AND b.stream IN (2, 3) ORDER BY b.priority DESC, b.id LIMIT 100"
-            ))?
-            .query_map([], |row| {
-                Ok((
-                    row.get(0)?,
-                    row.get(1)?,
-                    row.get(2)?,
-                    row.get(3)?,
-                    row.get(4)?,
-                    row.get(5)?,
-                    row.get(6)?,
-                    row.get(7)?,
-                ))
-            })?
-            .collect::<Result<_, _>>()?;
-        let mut freed = 0u64;
-        for (id, epoch, counter, nonce, stream, seq, samples, length) in rows {
-            if freed >= enough {
-                break;
-            }
-            let stream = Stream::from_number(stream).unwrap_or(Stream::Bulk);
-            let header = BlockHeader {
-                gateway: self.maker.gateway.clone(),
-                number: BlockNumber {
-                    epoch: Epoch {
-                        counter,
-                        nonce: nonce.cast_unsigned(),
-                    },
-                    stream,
-                    seq: seq.cast_unsigned(),
-                },
-                boot: self.maker.boot,
-                wall_offset_us: None,
-                samples,
-                thinned: 0,
-                columns: 0,
-            };
-            let gap = Block {
-                header,
-                body: Body::Gap(DropReason::Quota),
-            }
-            .seal(&self.maker.key)?;
-            self.transaction.execute(
-                "UPDATE payload SET bytes = ?2 WHERE block = ?1",
-                params![id, gap],
-            )?;
-            self.transaction.execute(
-                "UPDATE block SET samples = 0, length = ?2, digest = ?3 WHERE id = ?1",
-                params![id, signed(gap.len()), Digest::of(&gap).0],
-            )?;
-            self.transaction.execute(
-                "UPDATE stream SET buffered = buffered - ?3, dropped = dropped + ?3 WHERE epoch = ?1 AND stream = ?2",
-                params![epoch, stream.number(), samples],
-            )?;
-            freed += length.cast_unsigned().saturating_sub(gap.len() as u64);
-        }
-        Ok(freed)
     }
 }

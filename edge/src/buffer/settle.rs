@@ -1,9 +1,15 @@
-//! What the cloud's word does to the ledger, and how acknowledged blocks make room.
+//! What the cloud's word does to the ledger (step 7 of a sample's life).
 
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use std::collections::HashMap;
+
+use rusqlite::{Transaction, params};
 use shared_protocol::{BlockNumber, Digest, Epoch, Stream, Verdict};
 
-use super::store::{ACKNOWLEDGED, REFUSED, StoreError, TO_SEND};
+use super::{
+    error::StoreError,
+    sealer::{Moves, count},
+    store::{ACKNOWLEDGED, REFUSED, TO_SEND},
+};
 
 /// The cloud's word, verified, on blocks of this gateway.
 #[derive(Clone, Debug)]
@@ -12,120 +18,220 @@ pub enum Settlement {
     Block(BlockNumber, Digest, Verdict),
     /// On all numbers of a range, first and last inclusive.
     Range(Epoch, Stream, u64, u64),
+    /// All that is closed of a stream, as ranges, first and last inclusive and ascending: the answer to a hello. What the
+    /// gateway holds as acknowledged and the cloud does not name was lost there (its database was restored from a backup)
+    /// and is to be sent again, unless it was acknowledged after the hello.
+    Closed {
+        /// The epoch.
+        epoch: Epoch,
+        /// The stream.
+        stream: Stream,
+        /// The closed numbers.
+        done: Vec<(u64, u64)>,
+        /// The hello that this answers, by [`crate::buffer::Held::hello`].
+        hello: u64,
+    },
     /// The columns of an epoch have to be sent again.
     Columns(Epoch),
 }
 
-/// Carries out one settlement.
+/// Blocks that were acknowledged lately, by their place in the buffer, and how many hellos had been said by then.
+#[derive(Debug, Default)]
+pub(super) struct Lately {
+    hellos: u64,
+    acknowledged: HashMap<i64, u64>,
+}
+
+impl Lately {
+    /// A hello is about to be said; its number.
+    pub(super) fn hello(&mut self) -> u64 {
+        self.hellos += 1;
+        let oldest = self.hellos.saturating_sub(8);
+        self.acknowledged.retain(|_, said| *said >= oldest);
+        self.hellos
+    }
+}
+
+/// Carries out one settlement; says whether acknowledged blocks are to be sent again.
 pub(super) fn settle(
     transaction: &Transaction<'_>,
     settlement: &Settlement,
-) -> Result<(), StoreError> {
+    lately: &mut Lately,
+) -> Result<bool, StoreError> {
     match settlement {
-        Settlement::Block(number, digest, Verdict::Stored | Verdict::Quarantined(_)) => {
-            mark(transaction, number, Some(digest), ACKNOWLEDGED)?;
+        Settlement::Block(number, digest, verdict) => {
+            let state = match verdict {
+                Verdict::Stored | Verdict::Quarantined(_) => ACKNOWLEDGED,
+                Verdict::Refused(_) => REFUSED,
+                Verdict::ColumnsNeeded(_) => return Ok(false),
+            };
+            let range = (number.seq, number.seq);
+            let key = (number.epoch, number.stream);
+            mark(
+                transaction,
+                key,
+                range,
+                Some(digest),
+                (TO_SEND, state),
+                lately,
+            )?;
         }
-        Settlement::Block(number, digest, Verdict::Refused(_)) => {
-            mark(transaction, number, Some(digest), REFUSED)?;
-        }
-        Settlement::Block(_, _, Verdict::ColumnsNeeded(_)) => {}
         Settlement::Range(epoch, stream, first, last) => {
-            let mut statement = transaction.prepare_cached(&format!(
-                "SELECT b.seq FROM block b JOIN epoch e ON e.id = b.epoch
-                 WHERE e.counter = ?1 AND e.nonce = ?2 AND b.stream = ?3 AND b.seq BETWEEN ?4 AND ?5 AND b.state = {TO_SEND}"
-            ))?;
-            let bounds = (
-                i64::try_from(*first).unwrap_or(i64::MAX),
-                i64::try_from(*last).unwrap_or(i64::MAX),
-            );
-            let key = params![
-                epoch.counter,
-                epoch.nonce.cast_signed(),
-                stream.number(),
-                bounds.0,
-                bounds.1
-            ];
-            let held: Vec<i64> = statement
-                .query_map(key, |row| row.get(0))?
-                .collect::<Result<_, _>>()?;
-            for seq in held {
-                let number = BlockNumber {
-                    epoch: *epoch,
-                    stream: *stream,
-                    seq: seq.cast_unsigned(),
-                };
-                mark(transaction, &number, None, ACKNOWLEDGED)?;
+            let states = (TO_SEND, ACKNOWLEDGED);
+            mark(
+                transaction,
+                (*epoch, *stream),
+                (*first, *last),
+                None,
+                states,
+                lately,
+            )?;
+        }
+        Settlement::Closed {
+            epoch,
+            stream,
+            done,
+            hello,
+        } => {
+            let mut again = false;
+            let mut next = Some(0);
+            for &(first, last) in done {
+                if let Some(from) = next
+                    && from < first
+                {
+                    again |= ask_again(
+                        transaction,
+                        (*epoch, *stream),
+                        (from, first - 1),
+                        *hello,
+                        lately,
+                    )?;
+                }
+                next = last.checked_add(1);
+                let states = (TO_SEND, ACKNOWLEDGED);
+                mark(
+                    transaction,
+                    (*epoch, *stream),
+                    (first, last),
+                    None,
+                    states,
+                    lately,
+                )?;
             }
+            if let Some(from) = next {
+                again |= ask_again(
+                    transaction,
+                    (*epoch, *stream),
+                    (from, u64::MAX),
+                    *hello,
+                    lately,
+                )?;
+            }
+            return Ok(again);
         }
         Settlement::Columns(epoch) => {
-            transaction.execute(
+            let sent = transaction.execute(
                 &format!(
                     "UPDATE block SET state = {TO_SEND} WHERE stream = 0 AND state = {ACKNOWLEDGED}
                      AND epoch = (SELECT id FROM epoch WHERE counter = ?1 AND nonce = ?2)"
                 ),
                 params![epoch.counter, epoch.nonce.cast_signed()],
             )?;
+            return Ok(sent > 0);
         }
     }
-    Ok(())
+    Ok(false)
 }
 
-/// Moves one block that is to be sent into another state, and its samples with it.
+/// Blocks of a range that are held as acknowledged and were not acknowledged after the hello are to be sent again.
+fn ask_again(
+    transaction: &Transaction<'_>,
+    key: (Epoch, Stream),
+    range: (u64, u64),
+    hello: u64,
+    lately: &mut Lately,
+) -> Result<bool, StoreError> {
+    let since = std::mem::take(&mut lately.acknowledged);
+    let fresh = |id: &i64| since.get(id).is_some_and(|said| *said >= hello);
+    let mut changed = mark(
+        transaction,
+        key,
+        range,
+        None,
+        (ACKNOWLEDGED, TO_SEND),
+        lately,
+    )?;
+    // Those whose acknowledgement the answer could not know stay acknowledged.
+    for id in changed.extract_if(.., |id| fresh(id)).collect::<Vec<_>>() {
+        let (stream, epoch, samples): (u8, i64, i64) = transaction
+            .prepare_cached(&format!(
+                "UPDATE block SET state = {ACKNOWLEDGED} WHERE id = ?1 RETURNING stream, epoch, samples"
+            ))?
+            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let moves = Moves {
+            buffered: -samples,
+            acknowledged: samples,
+            ..Moves::default()
+        };
+        let stream = Stream::from_number(stream).unwrap_or(key.1);
+        count(transaction, epoch, stream, moves)?;
+    }
+    lately.acknowledged = since;
+    Ok(!changed.is_empty())
+}
+
+/// Moves blocks from one state into another, and their samples with them; returns their places in the buffer.
 fn mark(
     transaction: &Transaction<'_>,
-    number: &BlockNumber,
+    (epoch, stream): (Epoch, Stream),
+    (first, last): (u64, u64),
     digest: Option<&Digest>,
-    state: i64,
-) -> Result<(), StoreError> {
-    let found = transaction
-        .prepare_cached(&format!(
-            "UPDATE block SET state = ?1 WHERE epoch = (SELECT id FROM epoch WHERE counter = ?2 AND nonce = ?3)
-             AND stream = ?4 AND seq = ?5 AND (?6 IS NULL OR digest = ?6) AND state = {TO_SEND} RETURNING epoch, samples"
-        ))?
-        .query_row(
+    (from, to): (i64, i64),
+    lately: &mut Lately,
+) -> Result<Vec<i64>, StoreError> {
+    let bound = |seq: u64| i64::try_from(seq).unwrap_or(i64::MAX);
+    let mut statement = transaction.prepare_cached(
+        "UPDATE block SET state = ?1, offered = 1 WHERE epoch = (SELECT id FROM epoch WHERE counter = ?2 AND nonce = ?3)
+         AND stream = ?4 AND seq BETWEEN ?5 AND ?6 AND (?7 IS NULL OR digest = ?7) AND state = ?8
+         RETURNING id, epoch, samples",
+    )?;
+    let found: Vec<(i64, i64, i64)> = statement
+        .query_map(
             params![
-                state,
-                number.epoch.counter,
-                number.epoch.nonce.cast_signed(),
-                number.stream.number(),
-                number.seq.cast_signed(),
-                digest.map(|digest| digest.0)
+                to,
+                epoch.counter,
+                epoch.nonce.cast_signed(),
+                stream.number(),
+                bound(first),
+                bound(last),
+                digest.map(|digest| digest.0),
+                from
             ],
-            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
-        )
-        .optional()?;
-    // Definitions of columns and gap records carry no samples of their own: `samples` is 0 in their rows.
-    if let Some((epoch, samples)) = found
-        && state == ACKNOWLEDGED
-    {
-        transaction.execute(
-            "UPDATE stream SET buffered = buffered - ?3, acknowledged = acknowledged + ?3 WHERE epoch = ?1 AND stream = ?2",
-            params![epoch, number.stream.number(), samples],
-        )?;
-    }
-    Ok(())
-}
-
-/// Deletes acknowledged blocks, oldest first, until enough is free; columns stay while a block of their epoch is unsent.
-pub(super) fn free_acknowledged(
-    transaction: &Transaction<'_>,
-    enough: u64,
-) -> Result<u64, StoreError> {
-    let mut freed = 0;
-    let mut statement = transaction.prepare_cached(&format!(
-        "SELECT id, length FROM block b WHERE state = {ACKNOWLEDGED} AND (stream <> 0 OR NOT EXISTS
-            (SELECT 1 FROM block o WHERE o.epoch = b.epoch AND o.state = {TO_SEND})) ORDER BY id LIMIT 1000"
-    ))?;
-    let rows: Vec<(i64, i64)> = statement
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?
         .collect::<Result<_, _>>()?;
-    for (id, length) in rows {
-        if freed >= enough {
-            break;
-        }
-        transaction.execute("DELETE FROM payload WHERE block = ?1", [id])?;
-        transaction.execute("DELETE FROM block WHERE id = ?1", [id])?;
-        freed += length.cast_unsigned();
+    // Definitions of columns and gap records carry no samples of their own: `samples` is 0 in their rows.
+    let samples: i64 = found.iter().map(|(_, _, samples)| samples).sum();
+    let moves = match (from, to) {
+        (TO_SEND, ACKNOWLEDGED) => Moves {
+            buffered: -samples,
+            acknowledged: samples,
+            ..Moves::default()
+        },
+        (ACKNOWLEDGED, TO_SEND) => Moves {
+            buffered: samples,
+            acknowledged: -samples,
+            ..Moves::default()
+        },
+        _ => Moves::default(),
+    };
+    if let Some((_, epoch, _)) = found.first() {
+        count(transaction, *epoch, stream, moves)?;
     }
-    Ok(freed)
+    let ids: Vec<i64> = found.into_iter().map(|(id, ..)| id).collect();
+    if to == ACKNOWLEDGED {
+        let said = lately.hellos;
+        lately.acknowledged.extend(ids.iter().map(|id| (*id, said)));
+    }
+    Ok(ids)
 }

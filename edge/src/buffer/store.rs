@@ -1,72 +1,28 @@
-//! The ledger on disk: every change is one SQLite transaction, and every counter moves in the transaction that
-//! moves the samples it counts.
+//! The ledger: every change is one SQLite transaction, and every counter moves in the transaction that moves the samples
+//! it counts. It is on a disk, or in memory when there is no disk to write to.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, params};
 use shared_protocol::{
-    BlockNumber, Column, Digest, Epoch, GatewayId, Record, SealError, SigningKey, Stream,
-    StreamState,
+    BlockNumber, Digest, Epoch, GatewayId, Record, SigningKey, Stream, StreamState,
+    block::{DropReason, SealedBlock},
 };
 
 use super::{
-    Sample, Settlement, StreamTotals,
-    sealer::Sealer,
-    settle::{free_acknowledged, settle},
+    Columns, Held, Sample, Settlement, StreamTotals,
+    database::{connect, prepared},
+    error::{StoreError, Trouble},
+    health,
+    quota::{self, make_room},
+    salvage,
+    sealer::{Moves, ROOM_OF_A_BLOCK, Sealer, count},
+    settle::{Lately, settle},
 };
-
-/// Why the ledger cannot be used, and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Another process holds the folder.
-    #[error(
-        "{0} is in use by another gateway: stop that one, or give this one its own `data` folder"
-    )]
-    InUse(PathBuf),
-    /// The folder cannot be used.
-    #[error("{path}: {source}: the folder for the buffer must exist on a writable disk")]
-    Folder {
-        /// The folder or file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The database belongs to another gateway.
-    #[error(
-        "{path} holds the samples of gateway {found}, this is {expected}: give it its own `data` folder"
-    )]
-    OtherGateway {
-        /// The database.
-        path: PathBuf,
-        /// Whose it is.
-        found: String,
-        /// Who we are.
-        expected: GatewayId,
-    },
-    /// SQLite failed; nothing of the transaction happened.
-    #[error("the buffer's database: {0}")]
-    Sqlite(#[from] rusqlite::Error),
-    /// A block could not be sealed.
-    #[error(transparent)]
-    Seal(#[from] SealError),
-    /// No randomness for the epoch.
-    #[error("the system has no randomness for a new epoch: {0}")]
-    Random(#[from] getrandom::Error),
-    /// The definition of a column cannot be encoded.
-    #[error("a column cannot be encoded: {0}")]
-    Encode(#[from] bincode::error::EncodeError),
-}
-
-impl StoreError {
-    /// Whether the file itself is beyond use, so that only a new one helps.
-    fn is_damage(&self) -> bool {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-        matches!(self, Self::Sqlite(e) if matches!(e.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)))
-    }
-}
 
 /// A sealed block as the uplink needs it.
 #[derive(Clone, Debug)]
@@ -83,11 +39,9 @@ pub struct StoredBlock {
     pub bytes: Vec<u8>,
 }
 
-/// What a source has given and a tick is to make durable.
+/// What sources have given and the cloud has said, to be made durable together.
 #[derive(Debug, Default)]
 pub(super) struct Tick {
-    /// Definitions of columns that are new, and the number of the first.
-    pub(super) columns: (u32, Vec<Column>),
     /// Samples to append to the journal of a stream.
     pub(super) journal: Vec<(Stream, Vec<Sample>)>,
     /// Samples to seal into a block now: all that is open in the stream, journalled or not.
@@ -100,12 +54,20 @@ pub(super) struct Tick {
 
 impl Tick {
     pub(super) fn is_empty(&self) -> bool {
-        self.columns.1.is_empty()
-            && self.journal.is_empty()
+        self.journal.is_empty()
             && self.seal.is_empty()
             && self.records.is_empty()
             && self.settle.is_empty()
     }
+}
+
+/// What a commit did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Committed {
+    /// How many fsyncs it took.
+    pub(super) syncs: u32,
+    /// Blocks that had been acknowledged are to be sent again.
+    pub(super) again: bool,
 }
 
 /// What identifies the maker of blocks.
@@ -116,20 +78,46 @@ pub(super) struct Maker {
     pub(super) boot: u64,
 }
 
+/// The folder of a ledger on a disk.
+#[derive(Debug)]
+struct Home {
+    folder: PathBuf,
+    /// Held as long as the store lives, so that no second gateway opens the folder.
+    _lock: fs::File,
+}
+
+impl Home {
+    fn enter(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join("lock");
+        let lock = fs::File::create(&path).map_err(folder_error(&path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self {
+                folder: folder.to_owned(),
+                _lock: lock,
+            }),
+            Err(fs::TryLockError::WouldBlock) => Err(StoreError::InUse(folder.to_owned())),
+            Err(fs::TryLockError::Error(source)) => Err(folder_error(&path)(source)),
+        }
+    }
+}
+
 /// The ledger of one gateway.
 #[derive(Debug)]
 pub(super) struct Store {
-    connection: Connection,
+    pub(super) connection: Connection,
     maker: Maker,
     epoch: Epoch,
     epoch_row: i64,
-    /// Bytes of all payloads.
+    /// Columns of this epoch that the ledger knows.
+    defined: u32,
+    /// Room that the blocks take, and the most that they may take: the quota, or less on a full disk.
     used: u64,
     quota: u64,
-    /// Columns that this epoch began with, because an earlier run's journal needed them.
-    inherited: Vec<Column>,
-    /// Held as long as the store lives, so that no second gateway opens the folder.
-    _lock: fs::File,
+    room: quota::Done,
+    lately: Lately,
+    /// When the uplink last asked for blocks.
+    asked: Option<Instant>,
+    home: Option<Home>,
 }
 
 /// States of a block.
@@ -137,42 +125,87 @@ pub(super) const TO_SEND: i64 = 0;
 pub(super) const ACKNOWLEDGED: i64 = 1;
 pub(super) const REFUSED: i64 = 2;
 
+/// The database, in its folder.
+pub(super) const DATABASE: &str = "buffer.sqlite";
+/// Bytes kept for the day on which the disk is full: making room takes some.
+const RESERVE: &str = "reserve";
+const RESERVE_BYTES: usize = 512 * 1024;
+/// Frames in the write-ahead log that are enough for a checkpoint: 4 MiB.
+const CHECKPOINT_FRAMES: i64 = 1000;
+/// The fsyncs of a checkpoint: of the log, of the database, and of the log's new header later.
+const CHECKPOINT_SYNCS: u32 = 3;
+/// The uplink asks that often while it is connected, and may publish a new block at once.
+const ONLINE: Duration = Duration::from_secs(5);
+/// Blocks that are marked as shown to the uplink at once: each mark is an fsync.
+const OFFERED_AT_ONCE: u32 = 256;
+/// Streams in a hello: the cloud answers no more at a time.
+pub(super) const STREAMS_OF_A_HELLO: u32 = 32;
+/// A full disk leaves at least so much for blocks.
+const LEAST_QUOTA: u64 = 64 * 1024;
+
 impl Store {
-    /// Opens or creates the ledger in `folder` and begins a new epoch. A database that is damaged beyond opening is
-    /// moved aside, kept for people to look at, and a new one begun: the second value is where it went.
+    /// Opens or creates the ledger in `folder` and begins a new epoch. What is readable of a damaged database (or of one that
+    /// is `suspect`) is saved into a new one; the second value says how much that was.
     ///
     /// Samples that an earlier run journalled and did not seal are sealed now, in the new epoch.
     pub(super) fn open(
         folder: &Path,
         quota: u64,
         maker: Maker,
-    ) -> Result<(Self, Option<PathBuf>), StoreError> {
-        let on = |path: &Path| {
-            let path = path.to_owned();
-            move |source| StoreError::Folder { path, source }
-        };
-        fs::create_dir_all(folder).map_err(on(folder))?;
-        let lock_path = folder.join("lock");
-        let lock = fs::File::create(&lock_path).map_err(on(&lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(StoreError::InUse(folder.to_owned())),
-            Err(fs::TryLockError::Error(source)) => {
-                return Err(StoreError::Folder {
-                    path: lock_path,
-                    source,
-                });
+        columns: &Columns,
+        suspect: bool,
+    ) -> Result<(Self, Option<salvage::Saved>), StoreError> {
+        fs::create_dir_all(folder).map_err(folder_error(folder))?;
+        let home = Home::enter(folder)?;
+        let path = folder.join(DATABASE);
+        let whole = |path: &Path| {
+            if suspect || !health::log_is_whole(path) {
+                return Err(StoreError::Damaged("its log is broken".into()));
             }
-        }
-        let path = folder.join("buffer.sqlite");
-        let mut aside = None;
-        let connection = match Self::connect(&path, &maker.gateway) {
-            Err(e) if e.is_damage() => {
-                aside = Some(set_aside(&path).map_err(on(&path))?);
-                Self::connect(&path, &maker.gateway)?
-            }
-            other => other?,
+            let connection = connect(path, &maker.gateway)?;
+            health::check(&connection)?;
+            Ok(connection)
         };
+        let attempt = whole(&path)
+            .and_then(|connection| Self::begin(connection, maker.clone(), quota, columns, 0));
+        let (mut store, saved) = match attempt {
+            Err(error) if error.trouble() == Trouble::Damaged => {
+                tracing::error!(%error, "what is readable of the buffer's database goes into a new one");
+                let aside = salvage::set_aside(&path).map_err(folder_error(&path))?;
+                let mut connection = connect(&path, &maker.gateway)?;
+                let saved = salvage::save(&aside, &mut connection, &maker)?;
+                let store = Self::begin(connection, maker, quota, columns, saved.counter)?;
+                (store, Some(saved))
+            }
+            other => (other?, None),
+        };
+        store.home = Some(home);
+        store.keep_reserve();
+        Ok((store, saved))
+    }
+
+    /// A ledger that lives as long as the process; its epoch's counter is greater than `counter`.
+    pub(super) fn in_memory(
+        quota: u64,
+        maker: Maker,
+        columns: &Columns,
+        counter: u32,
+    ) -> Result<Self, StoreError> {
+        let connection = prepared(
+            Connection::open_in_memory()?,
+            &maker.gateway,
+            Path::new("memory"),
+        )?;
+        Self::begin(connection, maker, quota, columns, counter)
+    }
+
+    fn begin(
+        connection: Connection,
+        maker: Maker,
+        quota: u64,
+        columns: &Columns,
+        counter: u32,
+    ) -> Result<Self, StoreError> {
         let mut store = Self {
             connection,
             maker,
@@ -181,66 +214,28 @@ impl Store {
                 nonce: 0,
             },
             epoch_row: 0,
+            defined: 0,
             used: 0,
             quota,
-            inherited: Vec::new(),
-            _lock: lock,
+            room: quota::Done::default(),
+            lately: Lately::default(),
+            asked: None,
+            home: None,
         };
-        store.begin_epoch()?;
-        store.used =
-            store
-                .connection
-                .query_row("SELECT coalesce(sum(length), 0) FROM block", [], |row| {
-                    row.get::<_, i64>(0)
-                })? as u64;
-        Ok((store, aside))
+        store.begin_epoch(columns, counter)?;
+        store.weigh()?;
+        Ok(store)
     }
 
-    fn connect(path: &Path, gateway: &GatewayId) -> Result<Connection, StoreError> {
-        let connection = Connection::open(path)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        connection.pragma_update(None, "journal_size_limit", 4 * 1024 * 1024)?;
-        connection.pragma_update(None, "cache_size", -2048)?;
-        connection.execute_batch(include_str!("schema.sql"))?;
-        connection.execute(
-            "INSERT INTO meta VALUES ('gateway', ?1) ON CONFLICT DO NOTHING",
-            [gateway.as_str()],
-        )?;
-        let found: String =
-            connection.query_row("SELECT value FROM meta WHERE key = 'gateway'", [], |row| {
-                row.get(0)
-            })?;
-        if found == gateway.as_str() {
-            Ok(connection)
-        } else {
-            Err(StoreError::OtherGateway {
-                path: path.to_owned(),
-                found,
-                expected: gateway.clone(),
-            })
-        }
-    }
-
-    /// The epoch of this run.
-    pub(super) fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    /// The columns that this epoch began with, from number 0.
-    pub(super) fn inherited(&self) -> &[Column] {
-        &self.inherited
-    }
-
-    fn begin_epoch(&mut self) -> Result<(), StoreError> {
+    /// Every start has an epoch of its own: whatever a disk remembers or forgets, no number gets a second content.
+    fn begin_epoch(&mut self, columns: &Columns, least: u32) -> Result<(), StoreError> {
         let nonce = getrandom::u64()?;
         let transaction = self.connection.transaction()?;
-        let counter: u32 = transaction.query_row(
-            "SELECT coalesce(max(counter), 0) + 1 FROM epoch",
-            [],
-            |row| row.get(0),
-        )?;
+        let counter: u32 =
+            transaction.query_row("SELECT coalesce(max(counter), 0) FROM epoch", [], |row| {
+                row.get(0)
+            })?;
+        let counter = counter.max(least).saturating_add(1);
         transaction.execute(
             "INSERT INTO epoch (counter, nonce) VALUES (?1, ?2)",
             params![counter, nonce.cast_signed()],
@@ -253,13 +248,16 @@ impl Store {
                 params![self.epoch_row, stream.number()],
             )?;
         }
-        let mut sealer = Sealer {
+        let sealer = Sealer {
             transaction: &transaction,
             maker: &self.maker,
             epoch: self.epoch,
             epoch_row: self.epoch_row,
+            online: false,
         };
-        self.inherited = sealer.recover_journal()?;
+        sealer.recover_journal(columns)?;
+        let known = columns.from(0);
+        sealer.define(0, &known, None)?;
         // Epochs of which nothing is left but their row.
         transaction.execute_batch(
             "CREATE TEMP TABLE IF NOT EXISTS gone (id INTEGER PRIMARY KEY);
@@ -271,56 +269,134 @@ impl Store {
              DELETE FROM epoch WHERE id IN gone;",
         )?;
         transaction.commit()?;
+        self.defined = known.len() as u32;
         Ok(())
+    }
+
+    pub(super) fn weigh(&mut self) -> Result<(), StoreError> {
+        let (bytes, blocks): (i64, i64) = self.connection.query_row(
+            "SELECT coalesce(sum(length), 0), count(*) FROM block",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        self.used = bytes.cast_unsigned() + blocks.cast_unsigned() * ROOM_OF_A_BLOCK;
+        Ok(())
+    }
+
+    /// The epoch of this run.
+    pub(super) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Whether it outlives the process.
+    pub(super) fn is_durable(&self) -> bool {
+        self.home.is_some()
     }
 
     /// Makes a tick durable: when it returns without error, all of it survives a power cut.
     pub(super) fn commit(
         &mut self,
         tick: &Tick,
+        columns: &Columns,
         wall_offset_us: Option<i64>,
-    ) -> Result<(), StoreError> {
+        now: Instant,
+    ) -> Result<Committed, StoreError> {
+        let new = columns.from(self.defined);
         let transaction = self.connection.transaction()?;
-        let mut sealer = Sealer {
+        let sealer = Sealer {
             transaction: &transaction,
             maker: &self.maker,
             epoch: self.epoch,
             epoch_row: self.epoch_row,
+            online: self.asked.is_some_and(|asked| now < asked + ONLINE),
         };
-        let mut grown = sealer.define(tick.columns.0, &tick.columns.1, wall_offset_us)?;
-        for (stream, samples) in &tick.journal {
-            sealer.journal(*stream, samples, wall_offset_us)?;
-        }
-        for (stream, samples) in &tick.seal {
-            grown += sealer.seal_open(*stream, samples, wall_offset_us)?;
-        }
-        grown += sealer.seal_records(&tick.records, wall_offset_us)?;
+        let (mut used, mut room) = (self.used, self.room);
+        let mut again = false;
         for settlement in &tick.settle {
-            settle(&transaction, settlement)?;
+            again |= settle(&transaction, settlement, &mut self.lately)?;
         }
+        if again {
+            room = quota::Done::default();
+        }
+        used += sealer.define(self.defined, &new, wall_offset_us)?;
+        let quota = self.quota;
+        // Down to a little below the quota, so that not every commit has to.
+        let target = quota - quota / 64;
+        let mut fit = |used: &mut u64| -> Result<bool, StoreError> {
+            if *used > quota {
+                *used -= make_room(&sealer, &mut room, *used - target)?.min(*used);
+            }
+            Ok(*used <= quota)
+        };
+        if fit(&mut used)? {
+            for (stream, samples) in &tick.journal {
+                sealer.journal(*stream, samples, wall_offset_us)?;
+            }
+            for (stream, samples) in &tick.seal {
+                used += sealer.seal_open(*stream, samples, wall_offset_us)?;
+            }
+            fit(&mut used)?;
+        } else {
+            // Nothing is left that could make room: this is the only case in which something critical is refused. What
+            // would be journalled waits for its time to be sealed.
+            for (stream, samples) in &tick.seal {
+                used += sealer.refuse_open(*stream, samples, wall_offset_us)?;
+            }
+        }
+        // Records are few and short, and somebody waits for them: they are never refused.
+        used += sealer.seal_records(&tick.records, wall_offset_us)?;
         transaction.commit()?;
-        self.used += grown;
-        self.make_room()
+        self.used = used;
+        self.room = room;
+        self.defined += new.len() as u32;
+        let syncs = self.checkpoint_if_due()?;
+        Ok(Committed {
+            syncs: 1 + syncs,
+            again,
+        })
     }
 
-    /// The blocks to send with this priority or dearer, after a place in the buffer, oldest or newest first, with their bytes.
+    /// Moves the log into the database when it has grown long enough; returns the fsyncs that takes.
+    fn checkpoint_if_due(&self) -> Result<u32, StoreError> {
+        if self.home.is_none() {
+            return Ok(0);
+        }
+        let state = |mode: &str| {
+            self.connection
+                .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+                    Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+                })
+        };
+        let (frames, moved) = state("NOOP")?;
+        if frames - moved < CHECKPOINT_FRAMES {
+            return Ok(0);
+        }
+        state("PASSIVE")?;
+        Ok(CHECKPOINT_SYNCS)
+    }
+
+    /// Step 4: the blocks to send of a priority, after a place in the buffer, oldest or newest first, with their bytes; and
+    /// the fsyncs that this took. What is handed out is marked first: from then on it is never sealed anew under its number.
+    /// A block that the disk has damaged becomes the record of its loss.
     pub(super) fn to_send(
-        &self,
+        &mut self,
         priority: u8,
         after: i64,
         newest: bool,
         limit: u32,
-    ) -> Result<Vec<StoredBlock>, StoreError> {
+        now: Instant,
+    ) -> Result<(Vec<StoredBlock>, u32), StoreError> {
+        self.asked = Some(now);
         let order = if newest { "DESC" } else { "ASC" };
         let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT b.id, e.counter, e.nonce, b.stream, b.seq, b.digest, b.samples, p.bytes
-             FROM block b JOIN epoch e ON e.id = b.epoch JOIN payload p ON p.block = b.id
+            "SELECT b.id, e.counter, e.nonce, b.stream, b.seq, b.digest, b.samples, p.bytes, b.offered
+             FROM block b JOIN epoch e ON e.id = b.epoch LEFT JOIN payload p ON p.block = b.id
              WHERE b.state = {TO_SEND} AND b.priority = ?1 AND b.id > ?2 ORDER BY b.id {order} LIMIT ?3"
         ))?;
         let rows = statement.query_map(params![priority, after, limit], |row| {
             let stream: u8 = row.get(3)?;
             let nonce: i64 = row.get(2)?;
-            Ok(StoredBlock {
+            let block = StoredBlock {
                 id: row.get(0)?,
                 number: BlockNumber {
                     epoch: Epoch {
@@ -332,102 +408,157 @@ impl Store {
                 },
                 digest: Digest(row.get(5)?),
                 samples: row.get(6)?,
-                bytes: row.get(7)?,
-            })
+                bytes: row.get::<_, Option<_>>(7)?.unwrap_or_default(),
+            };
+            Ok((block, row.get::<_, bool>(8)?))
         })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let found: Vec<(StoredBlock, bool)> = rows.collect::<Result<_, _>>()?;
+        drop(statement);
+        let damaged = |block: &StoredBlock| {
+            Digest::of(&block.bytes) != block.digest
+                || SealedBlock::open(&block.bytes).map(|sealed| sealed.header.number)
+                    != Ok(block.number)
+        };
+        let unseen = found.iter().any(|(_, offered)| !offered);
+        let broken = found.iter().any(|(block, _)| damaged(block));
+        let mut blocks: Vec<_> = found.into_iter().map(|(block, _)| block).collect();
+        if !unseen && !broken {
+            return Ok((blocks, 0));
+        }
+        let transaction = self.connection.transaction()?;
+        transaction
+            .prepare_cached(&format!(
+                "UPDATE block SET offered = 1 WHERE offered = 0 AND id IN (SELECT id FROM block
+                    WHERE state = {TO_SEND} AND priority = ?1 AND id > ?2 ORDER BY id {order} LIMIT ?3)"
+            ))?
+            .execute(params![priority, after, limit.max(OFFERED_AT_ONCE)])?;
+        let sealer = Sealer {
+            transaction: &transaction,
+            maker: &self.maker,
+            epoch: self.epoch,
+            epoch_row: self.epoch_row,
+            online: true,
+        };
+        for block in blocks.iter_mut().filter(|block| damaged(block)) {
+            tracing::error!(number = %block.number, "the disk has damaged a block; its loss is recorded");
+            let gap = sealer.gap(block.number, block.samples, 0, DropReason::Damaged)?;
+            sealer.replace(block.id, &gap, 0, 0)?;
+            let epoch: i64 = transaction.query_row(
+                "SELECT epoch FROM block WHERE id = ?1",
+                [block.id],
+                |row| row.get(0),
+            )?;
+            let moves = Moves {
+                buffered: -i64::from(block.samples),
+                damaged: block.samples.into(),
+                ..Moves::default()
+            };
+            count(&transaction, epoch, block.number.stream, moves)?;
+            block.digest = Digest::of(&gap);
+            block.bytes = gap;
+            block.samples = 0;
+        }
+        transaction.commit()?;
+        Ok((blocks, 1))
     }
 
-    /// What is held of each stream of each epoch: lowest number to be sent and the next number.
-    pub(super) fn streams(&self) -> Result<Vec<StreamState>, StoreError> {
+    /// What is held of streams, acknowledged or not, for a hello: those with something to send first, then the youngest.
+    pub(super) fn held(&mut self, skip: u32) -> Result<Held, StoreError> {
         let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT e.counter, e.nonce, s.stream, min(b.seq), s.next_seq FROM block b JOIN epoch e ON e.id = b.epoch
-             JOIN stream s ON s.epoch = b.epoch AND s.stream = b.stream
-             WHERE b.state = {TO_SEND} GROUP BY b.epoch, b.stream ORDER BY b.epoch LIMIT 1000"
+            "SELECT e.counter, e.nonce, s.stream, s.next_seq,
+                (SELECT min(b.seq) FROM block b WHERE b.epoch = s.epoch AND b.stream = s.stream AND b.state = {TO_SEND}) AS first
+             FROM stream s JOIN epoch e ON e.id = s.epoch
+             WHERE EXISTS (SELECT 1 FROM block b WHERE b.epoch = s.epoch AND b.stream = s.stream)
+             ORDER BY first IS NULL, s.epoch DESC, s.stream LIMIT {STREAMS_OF_A_HELLO} OFFSET ?1"
         ))?;
-        let rows = statement.query_map([], |row| {
+        let rows = statement.query_map([skip], |row| {
             let (nonce, stream): (i64, u8) = (row.get(1)?, row.get(2)?);
+            let next: i64 = row.get(3)?;
+            let first: Option<i64> = row.get(4)?;
             Ok(StreamState {
                 epoch: Epoch {
                     counter: row.get(0)?,
                     nonce: nonce.cast_unsigned(),
                 },
                 stream: Stream::from_number(stream).unwrap_or(Stream::Bulk),
-                first: row.get::<_, i64>(3)?.cast_unsigned(),
-                next: row.get::<_, i64>(4)?.cast_unsigned(),
+                first: first.unwrap_or(next).cast_unsigned(),
+                next: next.cast_unsigned(),
             })
         })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let streams: Vec<StreamState> = rows.collect::<Result<_, _>>()?;
+        let more = streams.len() as u32 == STREAMS_OF_A_HELLO;
+        Ok(Held {
+            streams,
+            next: more.then(|| skip + STREAMS_OF_A_HELLO),
+            hello: self.lately.hello(),
+        })
     }
 
     /// The counters of every stream, over all epochs.
     pub(super) fn totals(&self) -> Result<Vec<StreamTotals>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT stream, sum(produced), sum(open), sum(buffered), sum(acknowledged), sum(dropped) FROM stream
+            "SELECT stream, sum(produced), sum(open), sum(buffered), sum(acknowledged),
+                sum(dropped), sum(thinned), sum(refused), sum(damaged) FROM stream
              GROUP BY stream ORDER BY stream",
         )?;
         let rows = statement.query_map([], |row| {
             let count = |index| row.get::<_, i64>(index).map(i64::cast_unsigned);
+            let (thinned, refused, damaged) = (count(6)?, count(7)?, count(8)?);
             Ok(StreamTotals {
                 stream: Stream::from_number(row.get(0)?).unwrap_or(Stream::Bulk),
                 produced: count(1)?,
                 open: count(2)?,
                 buffered: count(3)?,
                 acknowledged: count(4)?,
-                dropped: count(5)?,
+                dropped: count(5)? + thinned + refused + damaged,
+                thinned,
+                refused,
+                damaged,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Frees room down to nine tenths of the quota: acknowledged blocks first, then bulk, then live, oldest first,
-    /// each leaving a gap record that closes its number in the cloud. Critical blocks and columns stay.
-    fn make_room(&mut self) -> Result<(), StoreError> {
-        while self.used > self.quota {
-            let target = self.quota / 10 * 9;
-            let transaction = self.connection.transaction()?;
-            let freed = free_acknowledged(&transaction, self.used - target)?;
-            let freed = if freed > 0 {
-                freed
-            } else {
-                let maker = &self.maker;
-                Sealer {
-                    transaction: &transaction,
-                    maker,
-                    epoch: self.epoch,
-                    epoch_row: self.epoch_row,
-                }
-                .drop_oldest(self.used - target)?
-            };
-            transaction.commit()?;
-            if freed == 0 {
-                break;
-            }
-            self.used = self.used.saturating_sub(freed);
+    /// The disk is full: gives the reserve back, and makes room below what is used now. What is asked for after that fits into
+    /// what the database has.
+    pub(super) fn relieve(&mut self) -> Result<(), StoreError> {
+        if let Some(home) = &self.home {
+            let _ = fs::remove_file(home.folder.join(RESERVE));
+            salvage::forget(&home.folder.join(DATABASE));
         }
+        self.quota = (self.used - self.used / 10).clamp(LEAST_QUOTA, self.quota.max(LEAST_QUOTA));
+        let transaction = self.connection.transaction()?;
+        let sealer = Sealer {
+            transaction: &transaction,
+            maker: &self.maker,
+            epoch: self.epoch,
+            epoch_row: self.epoch_row,
+            online: false,
+        };
+        let mut room = self.room;
+        let freed = make_room(&sealer, &mut room, self.used.saturating_sub(self.quota))?;
+        transaction.commit()?;
+        self.used = self.used.saturating_sub(freed);
+        self.room = room;
+        // The log starts over: the next commits overwrite it.
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
         Ok(())
+    }
+
+    /// Keeps some bytes of the disk for [`Store::relieve`]; without them it still tries.
+    pub(super) fn keep_reserve(&self) {
+        let Some(home) = &self.home else { return };
+        let path = home.folder.join(RESERVE);
+        let there = fs::metadata(&path).is_ok_and(|found| found.len() == RESERVE_BYTES as u64);
+        if !there && fs::write(&path, vec![0u8; RESERVE_BYTES]).is_err() {
+            let _ = fs::remove_file(&path);
+        }
     }
 }
 
-fn set_aside(path: &Path) -> std::io::Result<PathBuf> {
-    let mut number = 1;
-    let aside = loop {
-        let aside = path.with_extension(format!("sqlite.damaged-{number}"));
-        if !aside.exists() {
-            break aside;
-        }
-        number += 1;
-    };
-    fs::rename(path, &aside)?;
-    for suffix in ["-wal", "-shm"] {
-        let mut companion = path.as_os_str().to_owned();
-        companion.push(suffix);
-        let mut target = aside.as_os_str().to_owned();
-        target.push(suffix);
-        match fs::rename(&companion, &target) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-    }
-    Ok(aside)
+/// What `io::Result`s of the folder become.
+pub(super) fn folder_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Folder { path, source }
 }

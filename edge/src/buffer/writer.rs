@@ -1,54 +1,32 @@
 //! The one thread that writes: it gathers samples and commits them in ticks, so that a few fsyncs a second carry
-//! everything.
+//! everything; and it finds the way out when the disk fails.
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use shared_protocol::{Record, Stream, StreamState};
+use shared_protocol::Record;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Buffer, Columns, Options, Sample, Settlement, State, StoredBlock,
-    store::{Maker, Store, StoreError, Tick},
+    Buffer, Columns, Held, Options, Sample, Settlement, State, StoredBlock,
+    error::{StoreError, Trouble},
+    rhythm::{MOST_OPEN, Waiting},
+    store::{Committed, Maker, Store},
 };
 use crate::clock::Clock;
 
 /// Batches of samples that may wait before sources have to.
 const QUEUE: usize = 256;
-/// With so many samples open and commits failing, sources have to wait: memory is bounded.
-const MOST_OPEN: usize = 200_000;
-/// A stream with so many open samples is sealed before its time.
-const SEAL_EARLY: usize = 20_000;
 const RETRY: Duration = Duration::from_secs(1);
-/// The cloud's word may wait this long for a commit that happens anyway.
-const SETTLE_WITHIN: Duration = Duration::from_millis(500);
-
-/// How long samples of a stream stay only in memory, and how long until they are sealed.
-struct Rhythm {
-    journal: Duration,
-    seal: Duration,
-}
-
-/// Critical: 200 ms, live: 1 s; both are sealed at once, a journal would only write them twice. Bulk: journalled
-/// every 5 s, sealed every minute.
-const fn rhythm(stream: Stream) -> Rhythm {
-    match stream {
-        Stream::Critical | Stream::Columns | Stream::Transactions => Rhythm {
-            journal: Duration::from_millis(200),
-            seal: Duration::from_millis(200),
-        },
-        Stream::Live => Rhythm {
-            journal: Duration::from_secs(1),
-            seal: Duration::from_secs(1),
-        },
-        Stream::Bulk => Rhythm {
-            journal: Duration::from_secs(5),
-            seal: Duration::from_secs(60),
-        },
-    }
-}
+/// So many ways out are tried before the disk is given up for a while.
+const TRIES: u32 = 3;
+/// A disk that was given up is tried again this often.
+const DISK_AGAIN: Duration = Duration::from_secs(10);
+/// What a ledger in memory may take in place of one on the disk.
+const IN_MEMORY: u64 = 16 * 1024 * 1024;
 
 /// What handles ask of the writer.
 #[derive(Debug)]
@@ -60,125 +38,130 @@ pub(super) enum Request {
         limit: u32,
         answer: oneshot::Sender<Vec<StoredBlock>>,
     },
-    Streams(oneshot::Sender<Vec<StreamState>>),
+    Held {
+        skip: u32,
+        answer: oneshot::Sender<Held>,
+    },
     Settle(Vec<Settlement>),
     Record(Record),
     Flush(oneshot::Sender<()>),
     Stop(oneshot::Sender<()>),
 }
 
-/// Samples of one stream that are not sealed yet.
-#[derive(Debug)]
-struct Open {
-    stream: Stream,
-    samples: Vec<Sample>,
-    /// How many of them, from the front, the journal holds.
-    journalled: usize,
-    /// When the first of them that is only in memory came, and when the first of all.
-    unjournalled_since: Option<Instant>,
-    open_since: Option<Instant>,
-}
-
-impl Open {
-    fn due(&self) -> Option<Instant> {
-        let rhythm = rhythm(self.stream);
-        let journal = self.unjournalled_since.map(|since| since + rhythm.journal);
-        let seal = self.open_since.map(|since| since + rhythm.seal);
-        journal.into_iter().chain(seal).min()
-    }
-
-    fn to_seal(&self, now: Instant) -> bool {
-        self.samples.len() >= SEAL_EARLY
-            || self
-                .open_since
-                .is_some_and(|since| now >= since + rhythm(self.stream).seal)
-    }
-
-    fn to_journal(&self, now: Instant) -> bool {
-        self.unjournalled_since
-            .is_some_and(|since| now >= since + rhythm(self.stream).journal)
-    }
-}
-
 struct Writer {
     store: Store,
+    /// Where the ledger belongs; `None` when memory is where it belongs.
+    folder: Option<PathBuf>,
+    quota: u64,
+    maker: Maker,
     clock: Arc<Clock>,
     columns: Arc<Columns>,
-    /// How many columns the ledger knows.
-    defined: u32,
-    open: Vec<Open>,
-    /// Records that are only in memory, and since when.
-    records: Vec<Record>,
-    records_since: Option<Instant>,
-    settle: Vec<Settlement>,
-    settle_since: Option<Instant>,
+    waiting: Waiting,
     retry_at: Option<Instant>,
+    /// When the disk is tried again, while the ledger is in memory for want of one.
+    disk_at: Option<Instant>,
+    failures: u32,
     state: watch::Sender<State>,
 }
 
-pub(super) fn start(options: Options, clock: Arc<Clock>) -> Result<Buffer, StoreError> {
+pub(super) fn start(
+    options: Options,
+    clock: Arc<Clock>,
+    on_disk: bool,
+) -> Result<Buffer, StoreError> {
     let maker = Maker {
         gateway: options.gateway,
         key: options.key,
         boot: clock.boot,
     };
-    let (store, aside) = Store::open(&options.folder, options.quota, maker)?;
-    if let Some(aside) = aside {
-        tracing::error!(kept = %aside.display(), "the buffer's database was damaged beyond opening; a new one is begun");
-    }
     let columns = Arc::new(Columns::default());
-    for column in store.inherited() {
-        columns.number(column);
+    let folder = on_disk.then_some(options.folder);
+    let mut failing = None;
+    let store = match &folder {
+        None => Store::in_memory(options.quota, maker.clone(), &columns, 0)?,
+        Some(folder) => match open(folder, options.quota, &maker, &columns, false) {
+            Ok(store) => store,
+            Err(error)
+                if matches!(
+                    error.trouble(),
+                    Trouble::ReadOnly | Trouble::Io | Trouble::Full
+                ) =>
+            {
+                failing = Some(in_memory_because(&error));
+                Store::in_memory(IN_MEMORY.min(options.quota), maker.clone(), &columns, 0)?
+            }
+            Err(error) => return Err(error),
+        },
+    };
+    if let Some(failing) = &failing {
+        tracing::error!("{failing}");
     }
     let (samples, samples_in) = mpsc::channel(QUEUE);
     let (requests, requests_in) = mpsc::channel(QUEUE);
     let (state, state_out) = watch::channel(State {
         totals: store.totals()?,
+        epoch: Some(store.epoch()),
+        volatile: !store.is_durable(),
+        failing: failing.clone(),
         ..State::default()
     });
-    let epoch = store.epoch();
-    let open = [Stream::Critical, Stream::Live, Stream::Bulk].map(|stream| Open {
-        stream,
-        samples: Vec::new(),
-        journalled: 0,
-        unjournalled_since: None,
-        open_since: None,
-    });
     let writer = Writer {
-        defined: store.inherited().len() as u32,
         store,
+        quota: options.quota,
+        maker,
         clock,
         columns: columns.clone(),
-        open: open.into(),
-        records: Vec::new(),
-        records_since: None,
-        settle: Vec::new(),
-        settle_since: None,
+        waiting: Waiting::new(),
         retry_at: None,
+        disk_at: failing.map(|_| Instant::now() + DISK_AGAIN),
+        failures: 0,
+        folder,
         state,
     };
-    let folder = options.folder;
+    let thread = |source| StoreError::Folder {
+        path: PathBuf::from("the writer's thread"),
+        source,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
-        .build();
-    let runtime = runtime.map_err(|source| StoreError::Folder {
-        path: folder.clone(),
-        source,
-    })?;
+        .build()
+        .map_err(thread)?;
     std::thread::Builder::new()
         .name("buffer".into())
         .spawn(move || runtime.block_on(writer.run(samples_in, requests_in)))
-        .map_err(|source| StoreError::Folder {
-            path: folder,
-            source,
-        })?;
+        .map_err(thread)?;
     Ok(Buffer {
         columns,
         samples,
         requests,
         state: state_out,
-        epoch,
     })
+}
+
+fn open(
+    folder: &std::path::Path,
+    quota: u64,
+    maker: &Maker,
+    columns: &Columns,
+    suspect: bool,
+) -> Result<Store, StoreError> {
+    let (store, saved) = Store::open(folder, quota, maker.clone(), columns, suspect)?;
+    if let Some(saved) = saved {
+        tracing::error!(
+            blocks = saved.blocks, lost_samples = saved.lost, kept = %saved.aside.display(),
+            "the buffer's database was damaged; what was readable is in a new one"
+        );
+    }
+    Ok(store)
+}
+
+fn in_memory_because(error: &StoreError) -> String {
+    format!(
+        "{error}. Samples are kept in memory only, {} MB of them at most, and are lost with the process until the cloud has them; \
+         the disk is tried again every {} s",
+        IN_MEMORY / 1024 / 1024,
+        DISK_AGAIN.as_secs()
+    )
 }
 
 impl Writer {
@@ -189,18 +172,15 @@ impl Writer {
     ) {
         loop {
             let due = tokio::time::Instant::from_std(self.due());
-            let room = self
-                .open
-                .iter()
-                .map(|open| open.samples.len())
-                .sum::<usize>()
-                < MOST_OPEN;
+            let room = self.waiting.open() < MOST_OPEN;
             tokio::select! {
                 biased;
                 request = requests.recv() => match request {
                     Some(Request::Stop(done)) => {
                         self.take_waiting(&mut samples);
                         self.tick(true);
+                        // The next one may open the folder when the answer is there.
+                        drop(self);
                         let _ = done.send(());
                         return;
                     }
@@ -228,114 +208,196 @@ impl Writer {
         }
     }
 
+    /// Step 2.
     fn take(&mut self, batch: &[Sample]) {
         let now = Instant::now();
         for sample in batch {
-            let stream = self.columns.stream(sample.column);
-            let Some(open) = self.open.iter_mut().find(|open| open.stream == stream) else {
-                continue;
-            };
-            open.samples.push(*sample);
-            open.unjournalled_since.get_or_insert(now);
-            open.open_since.get_or_insert(now);
-        }
-        if self
-            .open
-            .iter()
-            .any(|open| open.samples.len() >= SEAL_EARLY)
-            && self.retry_at.is_none()
-        {
-            self.tick(false);
+            self.waiting
+                .take(self.columns.stream(sample.column), *sample, now);
         }
     }
 
     /// When the next tick has something to do.
     fn due(&self) -> Instant {
-        let settle = self.settle_since.map(|since| since + SETTLE_WITHIN);
-        let records = self
-            .records_since
-            .map(|since| since + rhythm(Stream::Critical).seal);
-        let due = self.open.iter().filter_map(Open::due);
-        let due = due.chain(settle).chain(records).min();
-        let due = due.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
-        self.retry_at.map_or(due, |retry| due.max(retry))
+        let due = self
+            .waiting
+            .due()
+            .unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+        let due = self.retry_at.map_or(due, |retry| due.max(retry));
+        self.disk_at.map_or(due, |disk| due.min(disk))
     }
 
-    /// Commits what is due, or everything. On failure all stays in memory and is tried again.
+    /// Step 3: commits what is due, or everything. On failure all stays in memory and is tried again.
     fn tick(&mut self, everything: bool) {
         let now = Instant::now();
-        let mut tick = Tick {
-            columns: (self.defined, self.columns.from(self.defined)),
-            ..Tick::default()
-        };
-        for open in self.open.iter().filter(|open| !open.samples.is_empty()) {
-            if everything || open.to_seal(now) {
-                tick.seal.push((open.stream, open.samples.clone()));
-            } else if open.to_journal(now) {
-                tick.journal
-                    .push((open.stream, open.samples[open.journalled..].to_vec()));
-            }
+        if self.disk_at.is_some_and(|at| at <= now) {
+            self.try_disk(now);
         }
-        tick.records = self.records.clone();
-        tick.settle = self.settle.clone();
-        if tick.is_empty() {
-            return;
-        }
-        match self
-            .store
-            .commit(&tick, self.clock.wall_offset_us())
-            .and_then(|()| self.store.totals())
-        {
-            Ok(totals) => {
-                self.committed(&tick);
-                let pending = self
-                    .open
-                    .iter()
-                    .map(|open| open.samples.len() - open.journalled)
-                    .sum::<usize>() as u64;
-                let sealed =
-                    !(tick.seal.is_empty() && tick.columns.1.is_empty() && tick.records.is_empty());
-                self.state.send_modify(|state| {
-                    state.totals = totals;
-                    state.pending = pending;
-                    state.sealed += u64::from(sealed);
-                    state.failing = None;
-                });
+        for _ in 0..=TRIES {
+            let tick = self.waiting.tick(now, everything);
+            if tick.is_empty() {
+                return;
             }
-            Err(error) => {
-                tracing::error!(%error, "the buffer cannot commit; samples stay in memory and it is tried again");
-                self.retry_at = Some(now + RETRY);
-                self.state
-                    .send_modify(|state| state.failing = Some(error.to_string()));
+            let offset = self.clock.wall_offset_us();
+            let done = self.store.commit(&tick, &self.columns, offset, now);
+            match done.and_then(|done| Ok((done, self.store.totals()?))) {
+                Ok((done, totals)) => {
+                    self.waiting.committed(&tick, done.syncs, now);
+                    let sealed = !(tick.seal.is_empty() && tick.records.is_empty());
+                    self.report(done, totals, sealed);
+                    return;
+                }
+                Err(error) => {
+                    if !self.way_out(&error, now) {
+                        return;
+                    }
+                }
             }
         }
     }
 
-    fn committed(&mut self, tick: &Tick) {
-        self.defined += tick.columns.1.len() as u32;
-        self.records.clear();
-        self.records_since = None;
-        self.settle.clear();
-        self.settle_since = None;
+    fn report(&mut self, done: Committed, totals: Vec<super::StreamTotals>, sealed: bool) {
         self.retry_at = None;
-        for open in &mut self.open {
-            if tick.seal.iter().any(|(stream, _)| *stream == open.stream) {
-                open.samples.clear();
-                open.journalled = 0;
-                open.unjournalled_since = None;
-                open.open_since = None;
-            } else if tick
-                .journal
-                .iter()
-                .any(|(stream, _)| *stream == open.stream)
-            {
-                open.journalled = open.samples.len();
-                open.unjournalled_since = None;
+        if self.failures > 0 {
+            self.failures = 0;
+            self.store.keep_reserve();
+        }
+        let pending = self.waiting.pending();
+        let degraded = self.disk_at.is_some();
+        self.state.send_modify(|state| {
+            state.totals = totals;
+            state.pending = pending;
+            state.sealed += u64::from(sealed || done.again);
+            state.again += u64::from(done.again);
+            if !degraded {
+                state.failing = None;
+            }
+        });
+    }
+
+    /// Finds the way out of a failure; says whether to try again at once. All that is open is still in memory.
+    fn way_out(&mut self, error: &StoreError, now: Instant) -> bool {
+        tracing::error!(%error, "the buffer cannot be written; samples stay in memory");
+        self.failures += 1;
+        self.state
+            .send_modify(|state| state.failing = Some(error.to_string()));
+        let at_once = match error.trouble() {
+            Trouble::Full => match self.store.relieve() {
+                Ok(()) => self.failures <= TRIES,
+                Err(error) => {
+                    tracing::error!(%error, "no room can be made");
+                    self.failures > TRIES && self.give_up_disk(&error, now)
+                }
+            },
+            Trouble::Io if self.failures < TRIES => self.open_anew(false, now),
+            Trouble::Damaged if self.failures < TRIES => self.open_anew(true, now),
+            Trouble::Io | Trouble::Damaged | Trouble::ReadOnly => self.give_up_disk(error, now),
+            Trouble::Other => false,
+        };
+        if !at_once {
+            self.retry_at = Some(now + RETRY);
+        }
+        at_once
+    }
+
+    /// Opens the database again, in a new epoch; one that is damaged is saved into a new one.
+    fn open_anew(&mut self, damaged: bool, now: Instant) -> bool {
+        let Some(folder) = self.folder.clone().filter(|_| self.store.is_durable()) else {
+            return false;
+        };
+        let counter = self.store.epoch().counter;
+        // The old one has to go before the new one can have its folder.
+        match Store::in_memory(
+            IN_MEMORY.min(self.quota),
+            self.maker.clone(),
+            &self.columns,
+            counter,
+        ) {
+            Ok(store) => self.take_over(store),
+            Err(error) => {
+                tracing::error!(%error, "there is no ledger in memory either");
+                return false;
             }
         }
+        match open(&folder, self.quota, &self.maker, &self.columns, damaged) {
+            Ok(store) => self.take_over(store),
+            Err(error) => self.without_disk(&error, now),
+        }
+        true
+    }
+
+    /// Goes on in memory for a while.
+    fn give_up_disk(&mut self, error: &StoreError, now: Instant) -> bool {
+        if !self.store.is_durable() {
+            return false;
+        }
+        let counter = self.store.epoch().counter;
+        let quota = IN_MEMORY.min(self.quota);
+        match Store::in_memory(quota, self.maker.clone(), &self.columns, counter) {
+            Ok(store) => {
+                self.take_over(store);
+                self.without_disk(error, now);
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "there is no ledger in memory either");
+                false
+            }
+        }
+    }
+
+    fn without_disk(&mut self, error: &StoreError, now: Instant) {
+        let why = in_memory_because(error);
+        tracing::error!("{why}");
+        self.disk_at = Some(now + DISK_AGAIN);
+        self.state.send_modify(|state| state.failing = Some(why));
+    }
+
+    /// The disk may be there again: what was kept in memory meanwhile goes to it.
+    fn try_disk(&mut self, now: Instant) {
+        self.disk_at = Some(now + DISK_AGAIN);
+        let Some(folder) = self.folder.clone() else {
+            return;
+        };
+        let opened = open(&folder, self.quota, &self.maker, &self.columns, false);
+        match opened.and_then(|store| self.moved(store, now)) {
+            Ok(store) => {
+                tracing::info!("the buffer is on the disk again");
+                self.disk_at = None;
+                self.failures = 0;
+                self.take_over(store);
+                self.state.send_modify(|state| state.failing = None);
+            }
+            Err(error) => tracing::warn!(%error, "the disk cannot be used yet"),
+        }
+    }
+
+    /// Seals what is open here, and gives all of it to another ledger.
+    fn moved(&mut self, mut store: Store, now: Instant) -> Result<Store, StoreError> {
+        let tick = self.waiting.tick(now, true);
+        let offset = self.clock.wall_offset_us();
+        let done = self.store.commit(&tick, &self.columns, offset, now)?;
+        self.waiting.committed(&tick, done.syncs, now);
+        store.absorb(&self.store)?;
+        Ok(store)
+    }
+
+    /// Another ledger takes the place of this one, which keeps what it has journalled. Columns keep their numbers.
+    fn take_over(&mut self, store: Store) {
+        self.waiting.forget_journalled();
+        self.store = store;
+        let totals = self.store.totals().unwrap_or_default();
+        self.state.send_modify(|state| {
+            state.totals = totals;
+            state.epoch = Some(self.store.epoch());
+            state.volatile = !self.store.is_durable();
+            state.sealed += 1;
+            state.again += 1;
+        });
     }
 
     fn answer(&mut self, request: Request) {
+        let now = Instant::now();
         match request {
             Request::ToSend {
                 priority,
@@ -344,31 +406,30 @@ impl Writer {
                 limit,
                 answer,
             } => {
-                let blocks = self.store.to_send(priority, after, newest, limit);
-                let _ = answer.send(self.or_report(blocks));
+                let blocks = match self.store.to_send(priority, after, newest, limit, now) {
+                    Ok((blocks, syncs)) => {
+                        if syncs > 0 {
+                            self.waiting.synced(syncs, now);
+                        }
+                        blocks
+                    }
+                    Err(error) => {
+                        self.way_out(&error, now);
+                        Vec::new()
+                    }
+                };
+                let _ = answer.send(blocks);
             }
-            Request::Streams(answer) => {
-                let streams = self.store.streams();
-                let _ = answer.send(self.or_report(streams));
+            Request::Held { skip, answer } => {
+                let held = self.store.held(skip).unwrap_or_else(|error| {
+                    self.way_out(&error, now);
+                    Held::default()
+                });
+                let _ = answer.send(held);
             }
-            Request::Settle(settlements) => {
-                self.settle.extend(settlements);
-                self.settle_since.get_or_insert_with(Instant::now);
-            }
-            Request::Record(record) => {
-                self.records.push(record);
-                self.records_since.get_or_insert_with(Instant::now);
-            }
+            Request::Settle(settlements) => self.waiting.settle(settlements, now),
+            Request::Record(record) => self.waiting.record(record, now),
             Request::Flush(_) | Request::Stop(_) => {}
         }
-    }
-
-    fn or_report<T>(&self, result: Result<Vec<T>, StoreError>) -> Vec<T> {
-        result.unwrap_or_else(|error| {
-            tracing::error!(%error, "the buffer cannot be read");
-            self.state
-                .send_modify(|state| state.failing = Some(error.to_string()));
-            Vec::new()
-        })
     }
 }

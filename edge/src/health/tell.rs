@@ -88,6 +88,9 @@ impl Sight<'_> {
                 ("buffered", totals.buffered),
                 ("acknowledged", totals.acknowledged),
                 ("dropped", totals.dropped),
+                ("thinned", totals.thinned),
+                ("refused", totals.refused),
+                ("damaged", totals.damaged),
             ] {
                 put("edge_buffer_samples", &[stream, state], steps(count));
             }
@@ -199,6 +202,9 @@ mod tests {
             buffered: 2,
             acknowledged: 3,
             dropped: 4,
+            thinned: 1,
+            refused: 1,
+            damaged: 1,
         });
         let buffer = State {
             totals: totals.into(),

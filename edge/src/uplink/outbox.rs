@@ -140,6 +140,20 @@ impl Outbox {
         }
     }
 
+    /// Blocks that had been answered are to be sent again, wherever they are in the ledger.
+    pub(super) fn look_again(&mut self) {
+        let answered: Vec<i64> = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| matches!(flight.state, State::Answered(_)))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in answered {
+            self.forget(id);
+        }
+        self.places = [Place::default(); PRIORITIES];
+    }
+
     /// Lets time pass: what was on its way too long waits for its next turn, what was answered long ago is forgotten.
     pub(super) fn pass(&mut self, now: Instant) {
         let mut lapsed = Vec::new();

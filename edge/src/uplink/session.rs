@@ -47,6 +47,10 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(12);
 const SILENCE: Duration = Duration::from_secs(12);
 /// Publishes that may wait for the broker's PUBACK, when it does not want fewer.
 const MOST_UNACKNOWLEDGED: u16 = 64;
+/// How often the cloud is asked what is closed: a database that was restored from a backup is noticed by that. When there are
+/// more streams than a hello names, the next ones follow soon.
+const HELLO_AGAIN: Duration = Duration::from_secs(60);
+const HELLO_ON: Duration = Duration::from_secs(2);
 /// A connection that lasted so long was a good one.
 const GOOD: Duration = Duration::from_secs(30);
 
@@ -83,6 +87,10 @@ pub(super) async fn run(
         limit,
         welcome: false,
         held_before: i64::MAX,
+        hello: 0,
+        hello_at: began,
+        hello_from: 0,
+        again: buffer.state().borrow().again,
         report,
         beat,
     };
@@ -139,6 +147,12 @@ struct Session<'a> {
     welcome: bool,
     /// The youngest block in the ledger when this connection began: nobody has seen one after it before.
     held_before: i64,
+    /// The latest hello, when the next one is due and with which of the streams it begins.
+    hello: u64,
+    hello_at: Instant,
+    hello_from: u32,
+    /// How often acknowledged blocks had to be sent again, as far as the outbox knows.
+    again: u64,
     report: &'a watch::Sender<Report>,
     beat: &'a Beat,
 }
@@ -193,8 +207,15 @@ impl Session<'_> {
                 changed = state.changed() => {
                     changed.map_err(|_| End::Stop)?;
                     self.outbox.news();
+                    let again = state.borrow().again;
+                    if std::mem::replace(&mut self.again, again) != again {
+                        self.outbox.look_again();
+                    }
                 }
                 _ = tick.tick() => self.check()?,
+            }
+            if Instant::now() >= self.hello_at {
+                self.say_hello().await?;
             }
             self.pump().await?;
             let in_flight = self.outbox.in_flight();
@@ -254,10 +275,25 @@ impl Session<'_> {
         }
         self.client.try_subscribe(filter, QoS::AtLeastOnce)?;
         self.subscribed = Some(Instant::now());
+        self.say_hello().await
+    }
+
+    /// Tells the cloud what is held of the next few streams, so that it can say what is closed of them.
+    async fn say_hello(&mut self) -> Result<(), End> {
+        let gateway = &self.options.gateway;
+        let held = self.beat.during(self.buffer.held(self.hello_from)).await?;
+        self.hello_from = held.next.unwrap_or(0);
+        self.hello = held.hello;
+        self.hello_at = Instant::now()
+            + if held.next.is_some() {
+                HELLO_ON
+            } else {
+                HELLO_AGAIN
+            };
         let hello = Hello {
             gateway: gateway.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
-            streams: self.beat.during(self.buffer.streams()).await?,
+            streams: held.streams,
         };
         if let Some(bytes) = hello.seal(&self.options.key) {
             let topic = topic::hello(gateway);
@@ -380,7 +416,19 @@ impl Session<'_> {
             for &(first, last) in &answer.done {
                 self.outbox
                     .answered_range(answer.epoch, answer.stream, (first, last), now);
-                settlements.push(Settlement::Range(answer.epoch, answer.stream, first, last));
+            }
+            // Only the answer to a hello has no verdicts; it names all that is closed.
+            if answer.blocks.is_empty() {
+                settlements.push(Settlement::Closed {
+                    epoch: answer.epoch,
+                    stream: answer.stream,
+                    done: answer.done,
+                    hello: self.hello,
+                });
+            } else {
+                settlements.extend(answer.done.iter().map(|&(first, last)| {
+                    Settlement::Range(answer.epoch, answer.stream, first, last)
+                }));
             }
             for (seq, digest, verdict) in answer.blocks {
                 let number = BlockNumber {

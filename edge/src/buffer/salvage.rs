@@ -1,0 +1,559 @@
+//! Saving what can be read of a damaged database into a new one.
+//!
+//! Blocks and parts of the journal say by themselves what they are and whether they are whole, so they are found wherever
+//! they lie (`pages.rs`). What SQLite can still read of the tables says which of them are acknowledged, and what is
+//! missing: a missing block becomes the signed record of its loss, so that the cloud does not wait for it. What the
+//! tables do not tell is sent again; the cloud knows what it has.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, OptionalExtension as _, config::DbConfig, params};
+use shared_protocol::{
+    Block, BlockHeader, BlockNumber, Body, Digest, Epoch, Stream,
+    block::{DropReason, SealedBlock},
+};
+
+use super::{
+    error::StoreError,
+    pages::Pages,
+    part::Part,
+    priority,
+    sealer::signed,
+    store::{ACKNOWLEDGED, Maker, REFUSED, TO_SEND, folder_error},
+};
+
+/// Numbers without a trace that get a record of their loss, for each stream.
+const MOST_HOLES: u64 = 1000;
+
+/// What was saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Saved {
+    /// Where the damaged database is kept, for people to look at, until the next one or until room is needed.
+    pub(super) aside: PathBuf,
+    /// Blocks that were found whole.
+    pub(super) blocks: u64,
+    /// Samples that are lost, as far as the tables tell.
+    pub(super) lost: u64,
+    /// The highest counter of an epoch that was found.
+    pub(super) counter: u32,
+}
+
+fn with(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+/// Moves a database and its log aside.
+pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    forget(path);
+    let aside = with(path, ".damaged");
+    for suffix in ["", "-wal"] {
+        match fs::rename(with(path, suffix), with(&aside, suffix)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    let _ = fs::remove_file(with(path, "-shm"));
+    Ok(aside)
+}
+
+/// Deletes what was set aside earlier.
+pub(super) fn forget(path: &Path) {
+    for suffix in [".damaged", ".damaged-wal"] {
+        let _ = fs::remove_file(with(path, suffix));
+    }
+}
+
+/// What a row of `block` said.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    state: i64,
+    samples: u32,
+    thinned: u32,
+    digest: Digest,
+    offered: bool,
+    passes: u32,
+}
+
+/// What a row of `stream` said.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    next_seq: i64,
+    produced: i64,
+    acknowledged: i64,
+    dropped: i64,
+    thinned: i64,
+    refused: i64,
+    damaged: i64,
+}
+
+type Key = (u32, u64, u8);
+
+/// What SQLite can still read.
+#[derive(Debug, Default)]
+struct Tables {
+    blocks: BTreeMap<(Key, u64), Row>,
+    blocks_are_all: bool,
+    streams: BTreeMap<Key, Counters>,
+    journal: Vec<Vec<u8>>,
+    journal_is_all: bool,
+}
+
+fn key_of(number: &BlockNumber) -> (Key, u64) {
+    let epoch = number.epoch;
+    (
+        (epoch.counter, epoch.nonce, number.stream.number()),
+        number.seq,
+    )
+}
+
+fn read_tables(path: &Path) -> Tables {
+    let mut tables = Tables::default();
+    let Ok(connection) = Connection::open(path) else {
+        return tables;
+    };
+    let _ = connection.pragma_update(None, "locking_mode", "EXCLUSIVE");
+    // What is kept for people stays as it was found.
+    let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    let blocks = connection.prepare(
+        "SELECT e.counter, e.nonce, b.stream, b.seq, b.state, b.samples, b.thinned, b.digest, b.offered, b.passes
+         FROM block b NOT INDEXED JOIN epoch e ON e.id = b.epoch",
+    );
+    tables.blocks_are_all = blocks.is_ok_and(|mut blocks| {
+        let rows = blocks.query_map([], |row| {
+            let key = (
+                row.get(0)?,
+                row.get::<_, i64>(1)?.cast_unsigned(),
+                row.get(2)?,
+            );
+            let found = Row {
+                state: row.get(4)?,
+                samples: row.get(5)?,
+                thinned: row.get(6)?,
+                digest: Digest(row.get(7)?),
+                offered: row.get(8)?,
+                passes: row.get(9)?,
+            };
+            Ok(((key, row.get::<_, i64>(3)?.cast_unsigned()), found))
+        });
+        rows.is_ok_and(|rows| {
+            let mut all = true;
+            for row in rows {
+                match row {
+                    Ok((key, row)) => drop(tables.blocks.insert(key, row)),
+                    Err(_) => all = false,
+                }
+            }
+            all
+        })
+    });
+    let streams = connection.prepare(
+        "SELECT e.counter, e.nonce, s.stream, s.next_seq, s.produced, s.acknowledged, s.dropped, s.thinned, s.refused, s.damaged,
+            s.produced - s.open - s.buffered - s.acknowledged - s.dropped - s.thinned - s.refused - s.damaged
+         FROM stream s JOIN epoch e ON e.id = s.epoch",
+    );
+    if let Ok(mut streams) = streams
+        && let Ok(rows) = streams.query_map([], |row| {
+            let key = (
+                row.get(0)?,
+                row.get::<_, i64>(1)?.cast_unsigned(),
+                row.get(2)?,
+            );
+            let counters = Counters {
+                next_seq: row.get(3)?,
+                produced: row.get(4)?,
+                acknowledged: row.get(5)?,
+                dropped: row.get(6)?,
+                thinned: row.get(7)?,
+                refused: row.get(8)?,
+                damaged: row.get(9)?,
+            };
+            Ok((key, counters, row.get::<_, i64>(10)?))
+        })
+    {
+        // Counters that do not add up were hit themselves.
+        tables.streams = rows
+            .flatten()
+            .filter(|(_, _, difference)| *difference == 0)
+            .map(|(key, counters, _)| (key, counters))
+            .collect();
+    }
+    if let Ok(mut journal) = connection.prepare("SELECT bytes FROM journal")
+        && let Ok(rows) = journal.query_map([], |row| row.get(0))
+    {
+        tables.journal_is_all = true;
+        for row in rows {
+            match row {
+                Ok(bytes) => tables.journal.push(bytes),
+                Err(_) => tables.journal_is_all = false,
+            }
+        }
+    }
+    tables
+}
+
+/// What was found of a number, and what it becomes.
+struct Find {
+    bytes: Vec<u8>,
+    header: BlockHeader,
+    is_gap: bool,
+}
+
+/// Puts all that is readable of the database at `aside` into a new one, in one transaction.
+pub(super) fn save(
+    aside: &Path,
+    into: &mut Connection,
+    maker: &Maker,
+) -> Result<Saved, StoreError> {
+    let pages = Pages::open(aside, &with(aside, "-wal")).map_err(folder_error(aside))?;
+    let tables = read_tables(aside);
+    let transaction = into.transaction()?;
+    let mut new = New {
+        transaction: &transaction,
+        maker,
+        tables: &tables,
+        epochs: HashMap::new(),
+        held: BTreeMap::new(),
+        blocks: 0,
+        latest: HashMap::new(),
+    };
+    let mut parts = Vec::new();
+    let mut failed = Ok(());
+    pages.blobs(|blob| {
+        if blob.starts_with(b"Pt") {
+            if let Ok(sealed) = SealedBlock::open(blob)
+                && sealed.header.gateway == maker.gateway
+                && sealed.verify(&maker.key.verifying_key()).is_ok()
+                && failed.is_ok()
+            {
+                failed = new.block(blob, &sealed);
+            }
+        } else if Part::decode(blob).is_some() {
+            parts.push(blob.to_vec());
+        }
+    });
+    failed?;
+    new.journal(parts)?;
+    let lost = new.close()?;
+    let blocks = new.blocks;
+    let counter = new
+        .epochs
+        .keys()
+        .map(|epoch| epoch.counter)
+        .max()
+        .unwrap_or(0);
+    transaction.commit()?;
+    Ok(Saved {
+        aside: aside.to_owned(),
+        blocks,
+        lost,
+        counter,
+    })
+}
+
+/// The new database while it is being filled.
+struct New<'a> {
+    transaction: &'a Connection,
+    maker: &'a Maker,
+    tables: &'a Tables,
+    epochs: HashMap<Epoch, i64>,
+    /// What is held of each stream: numbers with their samples, to be sent and acknowledged.
+    held: BTreeMap<Key, BTreeMap<u64, (i64, i64)>>,
+    blocks: u64,
+    /// Time of the last sample in a block of this stream.
+    latest: HashMap<Key, i64>,
+}
+
+impl New<'_> {
+    fn epoch(&mut self, epoch: Epoch) -> Result<i64, StoreError> {
+        if let Some(row) = self.epochs.get(&epoch) {
+            return Ok(*row);
+        }
+        let nonce = epoch.nonce.cast_signed();
+        let insert = "INSERT INTO epoch (counter, nonce) VALUES (?1, ?2) RETURNING id";
+        let row = self
+            .transaction
+            .query_row(insert, params![epoch.counter, nonce], |row| row.get(0))?;
+        for stream in Stream::ALL {
+            self.transaction.execute(
+                "INSERT INTO stream (epoch, stream) VALUES (?1, ?2)",
+                params![row, stream.number()],
+            )?;
+        }
+        self.epochs.insert(epoch, row);
+        Ok(row)
+    }
+
+    /// A whole block was found somewhere.
+    fn block(&mut self, bytes: &[u8], sealed: &SealedBlock<'_>) -> Result<(), StoreError> {
+        let number = sealed.header.number;
+        let (key, seq) = key_of(&number);
+        let row = self.tables.blocks.get(&(key, seq)).copied();
+        match row {
+            // Another content of this number was here before: thinned, or dropped since.
+            Some(row) if row.digest != sealed.digest => return Ok(()),
+            None if self.tables.blocks_are_all => {
+                // Deleted, unless the log broke off before its row.
+                let next = self
+                    .tables
+                    .streams
+                    .get(&key)
+                    .map(|counters| counters.next_seq);
+                if next.is_some_and(|next| signed(seq as usize) < next) {
+                    return Ok(());
+                }
+            }
+            _ => {}
+        }
+        let content = sealed.content();
+        let (is_gap, is_columns) = match &content {
+            Ok(Body::Gap(_)) => (true, false),
+            Ok(Body::Columns { first, columns }) => {
+                let epoch = self.epoch(number.epoch)?;
+                for (number, column) in (*first..).zip(columns) {
+                    let def = bincode::encode_to_vec(column, bincode::config::standard())?;
+                    self.transaction.execute(
+                        "INSERT OR IGNORE INTO column_def VALUES (?1, ?2, ?3)",
+                        params![epoch, number, def],
+                    )?;
+                }
+                (false, true)
+            }
+            Ok(Body::Samples(body)) => {
+                let last = body.times.iter().flatten().max().copied();
+                let latest = self.latest.entry(key).or_insert(i64::MIN);
+                *latest = (*latest).max(last.unwrap_or(i64::MIN));
+                (false, false)
+            }
+            _ => (false, false),
+        };
+        let find = Find {
+            bytes: bytes.to_vec(),
+            header: sealed.header.clone(),
+            is_gap: is_gap || is_columns,
+        };
+        self.put(&find, row)
+    }
+
+    fn put(&mut self, find: &Find, row: Option<Row>) -> Result<(), StoreError> {
+        let number = find.header.number;
+        let (key, seq) = key_of(&number);
+        let epoch = self.epoch(number.epoch)?;
+        let samples = if find.is_gap { 0 } else { find.header.samples };
+        let state = match row.map(|row| row.state) {
+            Some(state @ (ACKNOWLEDGED | REFUSED)) => state,
+            _ => TO_SEND,
+        };
+        let before: Option<(i64, u32)> = self
+            .transaction
+            .prepare_cached(
+                "SELECT id, thinned FROM block WHERE epoch = ?1 AND stream = ?2 AND seq = ?3",
+            )?
+            .query_row(
+                params![epoch, number.stream.number(), signed(seq as usize)],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?;
+        if let Some((id, thinned)) = before {
+            if thinned > find.header.thinned {
+                // What is there was thinned more often, so it is younger.
+                return Ok(());
+            }
+            for delete in [
+                "DELETE FROM payload WHERE block = ?1",
+                "DELETE FROM block WHERE id = ?1",
+            ] {
+                self.transaction.prepare_cached(delete)?.execute([id])?;
+            }
+        }
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO block (epoch, stream, seq, priority, state, samples, length, digest, thinned, passes, offered)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            )?
+            .execute(params![
+                epoch,
+                number.stream.number(),
+                signed(seq as usize),
+                priority(number.stream),
+                state,
+                samples,
+                signed(find.bytes.len()),
+                Digest::of(&find.bytes).0,
+                find.header.thinned,
+                row.map_or(0, |row| row.passes),
+                row.is_none_or(|row| row.offered)
+            ])?;
+        self.transaction
+            .prepare_cached("INSERT OR REPLACE INTO payload VALUES (last_insert_rowid(), ?1)")?
+            .execute([&find.bytes])?;
+        let samples = i64::from(samples);
+        let counted = if state == ACKNOWLEDGED {
+            (0, samples)
+        } else {
+            (samples, 0)
+        };
+        self.held.entry(key).or_default().insert(seq, counted);
+        self.blocks += u64::from(before.is_none());
+        Ok(())
+    }
+
+    /// Parts of the journal: those that SQLite reads, or else those that no block holds yet.
+    fn journal(&mut self, found: Vec<Vec<u8>>) -> Result<(), StoreError> {
+        let parts = if self.tables.journal_is_all {
+            self.tables.journal.clone()
+        } else {
+            found
+        };
+        for bytes in parts {
+            let Some((part, body)) = Part::decode(&bytes) else {
+                continue;
+            };
+            let key = (part.epoch.counter, part.epoch.nonce, part.stream.number());
+            let last = body.times.iter().flatten().max().copied();
+            let sealed = self.latest.get(&key).copied().unwrap_or(i64::MIN);
+            if !self.tables.journal_is_all && last.is_none_or(|last| last <= sealed) {
+                continue;
+            }
+            let epoch = self.epoch(part.epoch)?;
+            self.transaction.execute(
+                "INSERT INTO journal (epoch, stream, boot, offset, samples, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![epoch, part.stream.number(), part.boot.cast_signed(), part.wall_offset_us, part.samples, bytes],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Records what is missing and counts anew; returns how many samples are lost, as far as anybody knows.
+    fn close(&mut self) -> Result<u64, StoreError> {
+        let missing: Vec<(Key, u64, Row)> = self
+            .tables
+            .blocks
+            .iter()
+            .filter(|((key, seq), row)| {
+                row.state != ACKNOWLEDGED
+                    && self
+                        .held
+                        .get(key)
+                        .is_none_or(|held| !held.contains_key(seq))
+            })
+            .map(|((key, seq), row)| (*key, *seq, *row))
+            .collect();
+        let mut told: HashMap<Key, i64> = HashMap::new();
+        for (key, seq, row) in missing {
+            self.lose(key, seq, row.samples, row.thinned)?;
+            *told.entry(key).or_default() += i64::from(row.samples);
+        }
+        let keys: std::collections::BTreeSet<Key> = self
+            .held
+            .keys()
+            .chain(self.tables.streams.keys())
+            .copied()
+            .collect();
+        let mut lost = 0;
+        for key in keys {
+            lost += self.count(key, told.get(&key).copied().unwrap_or(0))?;
+        }
+        Ok(lost)
+    }
+
+    fn lose(&mut self, key: Key, seq: u64, samples: u32, thinned: u32) -> Result<(), StoreError> {
+        let (counter, nonce, stream) = key;
+        let Some(stream) = Stream::from_number(stream) else {
+            return Ok(());
+        };
+        let header = BlockHeader {
+            gateway: self.maker.gateway.clone(),
+            number: BlockNumber {
+                epoch: Epoch { counter, nonce },
+                stream,
+                seq,
+            },
+            boot: self.maker.boot,
+            wall_offset_us: None,
+            samples,
+            thinned,
+            columns: 0,
+        };
+        let gap = Block {
+            header: header.clone(),
+            body: Body::Gap(DropReason::Damaged),
+        };
+        let find = Find {
+            bytes: gap.seal(&self.maker.key)?,
+            header,
+            is_gap: true,
+        };
+        self.put(&find, None)?;
+        self.blocks = self.blocks.saturating_sub(1);
+        Ok(())
+    }
+
+    /// The counters of a stream: what they were, moved by what is missing.
+    fn count(&mut self, key: Key, told: i64) -> Result<u64, StoreError> {
+        let (counter, nonce, stream) = key;
+        let epoch = self.epoch(Epoch { counter, nonce })?;
+        let known = self.tables.streams.get(&key).copied();
+        let held = self.held.get(&key).cloned().unwrap_or_default();
+        let buffered: i64 = held.values().map(|(buffered, _)| buffered).sum();
+        let acknowledged: i64 = held.values().map(|(_, acknowledged)| acknowledged).sum();
+        let open: i64 = self.transaction.query_row(
+            "SELECT coalesce(sum(samples), 0) FROM journal WHERE epoch = ?1 AND stream = ?2",
+            params![epoch, stream],
+            |row| row.get(0),
+        )?;
+        let was = known.unwrap_or(Counters {
+            produced: buffered + open + acknowledged + told,
+            acknowledged,
+            ..Counters::default()
+        });
+        let explained = buffered
+            + open
+            + was.acknowledged
+            + was.dropped
+            + was.thinned
+            + was.refused
+            + was.damaged;
+        let lost = (was.produced - explained).max(0);
+        let produced = was.produced.max(explained);
+        let next = held
+            .last_key_value()
+            .map_or(0, |(seq, _)| signed(*seq as usize) + 1);
+        if !self.tables.blocks_are_all
+            && let Some((first, _)) = held.first_key_value()
+        {
+            // Numbers of which there is no trace: the cloud is told not to wait for them.
+            let holes = (*first..was.next_seq.max(next).cast_unsigned())
+                .filter(|seq| !held.contains_key(seq))
+                .take(MOST_HOLES as usize);
+            let mut untold = u32::try_from((lost - told).max(0)).unwrap_or(u32::MAX);
+            for seq in holes.collect::<Vec<_>>() {
+                self.lose(key, seq, std::mem::take(&mut untold), 0)?;
+            }
+        }
+        self.transaction.execute(
+            "UPDATE stream SET next_seq = ?3, produced = ?4, open = ?5, buffered = ?6, acknowledged = ?7, dropped = ?8,
+                thinned = ?9, refused = ?10, damaged = ?11 WHERE epoch = ?1 AND stream = ?2",
+            params![
+                epoch,
+                stream,
+                was.next_seq.max(next),
+                produced,
+                open,
+                buffered,
+                was.acknowledged,
+                was.dropped,
+                was.thinned,
+                was.refused,
+                was.damaged + lost
+            ],
+        )?;
+        Ok(lost.cast_unsigned())
+    }
+}

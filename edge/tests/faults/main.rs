@@ -1,0 +1,9 @@
+//! What the ledger survives: damage to its files, and disks that forget, tear, fill up and fail.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod conservation;
+mod damage;
+mod disk;
+mod rig;
+mod sync;
+mod troubles;
