@@ -44,7 +44,7 @@ impl Place {
         let buffer = loop {
             match Buffer::open(options.clone(), clock.clone()) {
                 Ok(buffer) => break buffer,
-                Err(buffer::StoreError::InUse(_)) => std::thread::sleep(Duration::from_millis(20)),
+                Err(buffer::StoreError::InUse(_)) => tokio::time::sleep(AGAIN / 50).await,
                 Err(error) => panic!("{error}"),
             }
         };

@@ -30,7 +30,6 @@ struct Memory {
     deliveries: HashMap<(BlockNumber, Digest), usize>,
     hellos: Vec<Hello>,
     headers: Vec<BlockHeader>,
-    bytes: usize,
 }
 
 impl Cloud {
@@ -82,7 +81,6 @@ impl Cloud {
         let times = seen.deliveries.entry((number, block.digest)).or_default();
         *times += 1;
         let verdict = (self.judge.lock().unwrap())(&number, *times);
-        seen.bytes += message.payload.len();
         seen.headers.push(block.header);
         verdict
             .map(|verdict| self.word(number, block.digest, verdict))
@@ -139,11 +137,6 @@ impl Cloud {
     /// The headers of all blocks, in the order in which they came.
     pub(crate) fn headers(&self) -> Vec<BlockHeader> {
         self.seen.lock().unwrap().headers.clone()
-    }
-
-    /// Bytes of all blocks that have come.
-    pub(crate) fn bytes(&self) -> usize {
-        self.seen.lock().unwrap().bytes
     }
 }
 

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use crate::{
     broker::{Broker, Manners, Puback},
-    rig::{BULK, Rig, noise},
+    link::Link,
+    rig::{BULK, LIVE, Rig, noise},
 };
 
 const FOUND_WITHIN: Duration = Duration::from_secs(15);
@@ -116,5 +117,29 @@ async fn a_broker_that_stops_reading_in_the_middle_of_a_block_is_found() {
         found.as_secs_f32()
     );
     assert!(found <= FOUND_WITHIN, "{found:?}");
+    uplink.stop().await;
+}
+
+/// The way to the broker swallows everything from one moment on, and closes nothing.
+#[tokio::test]
+async fn a_black_hole_on_the_way_is_found() {
+    let rig = Rig::new();
+    let cloud = Arc::new(rig.cloud());
+    let broker = Broker::start(vec![Manners::default()], Some(cloud.clone())).await;
+    let link = Link::to(broker.port).await;
+    let mut uplink = rig.uplink(link.port, &cloud);
+    uplink.until(|report| report.connected).await;
+    rig.seal(LIVE, [1]).await;
+    rig.emptied().await;
+    link.becomes_a_hole();
+    let dead_since = Instant::now();
+    rig.seal(LIVE, [2]).await;
+    uplink.until(|report| !report.connected).await;
+    let found = dead_since.elapsed();
+    println!("a black hole: found after {:.1} s", found.as_secs_f32());
+    assert!(found <= FOUND_WITHIN, "{found:?}");
+    while link.connections() < 2 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     uplink.stop().await;
 }

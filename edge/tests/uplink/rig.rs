@@ -124,6 +124,20 @@ impl Rig {
         }
     }
 
+    /// Makes a backlog of at least so many bytes, of blocks of about 30 kB that do not compress; returns how long it is.
+    pub(crate) async fn pile_up(&self, bytes: usize) -> usize {
+        let mut piled = 0;
+        for seed in 0.. {
+            if piled >= bytes {
+                break;
+            }
+            self.seal(BULK, noise(seed, 5_000)).await;
+            let newest = self.buffer.to_send(4, 0, true, 1).await.unwrap();
+            piled += newest.iter().map(|block| block.bytes.len()).sum::<usize>();
+        }
+        piled
+    }
+
     /// All blocks that are still to be sent.
     pub(crate) async fn held(&self) -> Vec<StoredBlock> {
         let mut held = Vec::new();

@@ -1,7 +1,15 @@
 //! Puts a gateway together from its configuration, and keeps it together.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `parts` | what the configuration names, read and checked |
+//! | `loops` | the loops that look after the others |
+
+mod loops;
+mod parts;
 
 use std::{
-    fs, io,
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -9,23 +17,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use firmware_config::gateway::{Can, Gateway};
-use shared_protocol::SigningKey;
+use firmware_config::gateway::Gateway;
 use tokio::{sync::watch, task::JoinSet};
-use vehicles::{
-    dbc::{Dbc, Decoder},
-    diagnostic::Table,
-};
 
 use crate::{
     buffer::{Buffer, Options, State, StoreError},
     clock::{self, Clock, Sources},
     commands::Desk,
-    health::{self, Counters, Measured, Process, Sight},
+    health::{self, Counters},
     sources::{Context, modbus, vehicle},
-    supervise::{Drill, Feeder, Keeping, LoopReport, Spec, Supervisor},
+    supervise::{Drill, Feeder, LoopReport, Spec, Supervisor},
     uplink,
 };
+use loops::{Sighted, supervise, teller, watch_database};
+pub use parts::read_key;
+use parts::{build_line, build_vehicle, link, listen, reserved};
 
 /// Why a gateway does not start. Nothing has been started then.
 #[derive(Debug, thiserror::Error)]
@@ -133,14 +139,8 @@ pub struct Status {
 const FAREWELL: Duration = Duration::from_secs(10);
 /// A loop of which nothing was heard for so long is stuck.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// The database may be busy for longer: making room on a slow card takes its time.
-const DATABASE: Duration = Duration::from_secs(25);
-/// How often the database's writer is asked whether it is there.
-const ASK_DATABASE: Duration = Duration::from_secs(2);
 /// A device that takes nearly as long as it may for each of its requests is slow, not stuck.
 const SLOW_ANSWERS: u32 = 16;
-/// Exit status of a process that has to be started again: a fault of the program (sysexits.h, `EX_SOFTWARE`).
-const START_AGAIN: i32 = 70;
 
 /// Starts a gateway: everything that can be wrong is found before anything runs.
 pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
@@ -270,85 +270,6 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
     })
 }
 
-/// Stands for the thread of the database's writer: asks it again and again whether it is there.
-fn watch_database(
-    supervisor: &Supervisor,
-    buffer: &Buffer,
-    stop: watch::Receiver<bool>,
-) -> impl Keeping + use<> {
-    let spec = Spec::new("database", DATABASE).critical().or_end_process();
-    let buffer = buffer.clone();
-    supervisor.keep(spec, stop, move |beat| {
-        let buffer = buffer.clone();
-        async move {
-            loop {
-                beat.pass().await;
-                if buffer.to_send(0, i64::MAX, false, 0).await.is_err() {
-                    // Its thread is gone, by a panic: nothing can be stored any more, and nothing but the end helps.
-                    std::future::pending::<()>().await;
-                }
-                tokio::time::sleep(ASK_DATABASE).await;
-            }
-        }
-    })
-}
-
-/// Looks after all loops on a thread that none of them can hold up.
-fn supervise(
-    supervisor: &Supervisor,
-    mut feeder: Feeder,
-) -> Result<thread::JoinHandle<()>, StartError> {
-    let failed = |source| StartError::Supervision { source };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .map_err(failed)?;
-    let supervisor = supervisor.clone();
-    let look_after = move || match runtime.block_on(supervisor.run(&mut feeder)) {
-        Ok(()) => feeder.release(),
-        Err(immovable) => {
-            tracing::error!(%immovable, "the process ends, to be started again; what was committed is safe");
-            #[allow(
-                clippy::disallowed_methods,
-                reason = "what stands still cannot be closed in order; the buffer survives it as it survives a power cut"
-            )]
-            std::process::exit(START_AGAIN);
-        }
-    };
-    thread::Builder::new()
-        .name("supervisor".into())
-        .spawn(look_after)
-        .map_err(failed)
-}
-
-/// What metrics are told from.
-struct Sighted {
-    began: Instant,
-    folder: PathBuf,
-    buffer: Buffer,
-    uplink: watch::Receiver<uplink::Report>,
-    desk: Arc<Desk>,
-    clock: Arc<Clock>,
-    supervisor: Supervisor,
-    counters: Arc<Counters>,
-}
-
-fn teller(of: Sighted) -> Arc<dyn Fn() -> Vec<Measured> + Send + Sync> {
-    Arc::new(move || {
-        let sight = Sight {
-            up_s: of.began.elapsed().as_secs(),
-            process: Process::now(&of.folder),
-            buffer: &of.buffer.state().borrow().clone(),
-            uplink: &of.uplink.borrow().clone(),
-            commands: &of.desk.counts,
-            clock: of.clock.standing(),
-            loops: of.supervisor.reports(),
-            counters: &of.counters,
-        };
-        sight.tell()
-    })
-}
-
 impl Running {
     /// What it says about itself.
     pub fn status(&self) -> Status {
@@ -414,122 +335,4 @@ impl Running {
         self.supervisor.over();
         let _ = self.supervision.join();
     }
-}
-
-/// The gateway's own metrics are of an asset with a key that nothing else may have.
-fn reserved(config: &Gateway) -> Result<(), StartError> {
-    let cars = config.can.iter().map(|can| &can.asset);
-    let devices = config.modbus.iter().flat_map(|line| &line.devices);
-    let mut assets = cars.chain(devices.map(|device| &device.asset));
-    if assets.any(|asset| asset.as_str() == health::ASSET) {
-        return Err(StartError::Reserved);
-    }
-    Ok(())
-}
-
-/// A listener for whoever is on this machine.
-fn listen(address: SocketAddr) -> Result<Arc<tokio::net::TcpListener>, StartError> {
-    let failed = |source| StartError::Listen { address, source };
-    if !address.ip().is_loopback() {
-        let what = "metrics are for this machine alone: give an address of 127.0.0.0/8 or ::1";
-        return Err(failed(io::Error::other(what)));
-    }
-    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-    Ok(Arc::new(listener))
-}
-
-/// Reads a secret key file: 64 hexadecimal digits.
-pub fn read_key(path: &Path) -> Result<SigningKey, StartError> {
-    let text = fs::read_to_string(path).map_err(StartError::file(path))?;
-    SigningKey::from_hex(&text).map_err(|error| StartError::File {
-        path: path.to_owned(),
-        what: format!("{error}; `edge keygen` makes one"),
-    })
-}
-
-fn link(config: &Gateway) -> Result<uplink::Link, StartError> {
-    let read = |path: &Path| fs::read(path).map_err(StartError::file(path));
-    let tls = match &config.cloud.tls {
-        Some(tls) => Some(uplink::Tls {
-            ca: read(&tls.ca)?,
-            client: match &tls.identity {
-                Some(identity) => Some((read(&identity.certificate)?, read(&identity.key)?)),
-                None => None,
-            },
-        }),
-        None => None,
-    };
-    let address = &config.cloud.broker.address;
-    Ok(uplink::Link {
-        host: address.host.clone(),
-        port: address.port,
-        tls,
-    })
-}
-
-fn build_vehicle(can: Can) -> Result<vehicle::Vehicle, StartError> {
-    let mut decoders = Vec::new();
-    if let Some(path) = &can.dbc {
-        decoders.push(Decoder::new(&read_dbc(path)?));
-    }
-    let mut diagnostics = None;
-    if let Some((profile, bus)) = &can.profile {
-        for file in profile.dbc.iter().filter(|file| file.bus == *bus) {
-            let path = Path::new(&file.file);
-            let decoder = Decoder::mapped(&read_dbc(path)?, &file.signal, file.only_mapped);
-            decoders.push(decoder.map_err(|errors| StartError::wrong(path, &errors))?);
-        }
-        if can.diagnostics {
-            let commands = profile
-                .command
-                .iter()
-                .filter(|command| command.bus.as_ref().is_none_or(|on| on == bus));
-            let table = Table::new(commands.cloned().collect());
-            diagnostics = Some(
-                table.map_err(|problems| StartError::wrong(Path::new(&profile.name), &problems))?,
-            );
-        }
-    }
-    Ok(vehicle::Vehicle {
-        asset: can.asset,
-        interface: can.interface,
-        decoders,
-        diagnostics,
-    })
-}
-
-fn read_dbc(path: &Path) -> Result<Dbc, StartError> {
-    let dbc = Dbc::parse(&fs::read(path).map_err(StartError::file(path))?);
-    for warning in &dbc.warnings {
-        tracing::warn!(file = %path.display(), %warning, "DBC");
-    }
-    Ok(dbc)
-}
-
-fn build_line(line: firmware_config::gateway::Line) -> Result<modbus::Line, StartError> {
-    let devices = line
-        .devices
-        .into_iter()
-        .map(|device| {
-            let mut map = (*device.map).clone();
-            if let Some(interval) = device.interval {
-                map.defaults.interval_ms = interval.as_millis() as u32;
-            }
-            let checked = ::modbus::Device::new(map)
-                .map_err(|problems| StartError::wrong(Path::new(&device.map.model), &problems))?;
-            Ok(modbus::LineDevice {
-                asset: device.asset,
-                unit: device.unit,
-                device: Arc::new(checked),
-            })
-        })
-        .collect::<Result<_, StartError>>()?;
-    Ok(modbus::Line {
-        name: line.name,
-        address: line.address,
-        timeout: line.timeout,
-        devices,
-    })
 }

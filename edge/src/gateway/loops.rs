@@ -1,0 +1,106 @@
+//! The loops that look after the others.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+
+use super::StartError;
+use crate::{
+    buffer::Buffer,
+    clock::Clock,
+    commands::Desk,
+    health::{Counters, Measured, Process, Sight},
+    supervise::{Feeder, Keeping, Spec, Supervisor},
+    uplink,
+};
+
+/// The database may be busy for longer than others: making room on a slow card takes its time.
+const DATABASE: Duration = Duration::from_secs(25);
+/// How often the database's writer is asked whether it is there.
+const ASK_DATABASE: Duration = Duration::from_secs(2);
+/// Exit status of a process that has to be started again: a fault of the program (sysexits.h, `EX_SOFTWARE`).
+const START_AGAIN: i32 = 70;
+
+/// Stands for the thread of the database's writer: asks it again and again whether it is there.
+pub(super) fn watch_database(
+    supervisor: &Supervisor,
+    buffer: &Buffer,
+    stop: watch::Receiver<bool>,
+) -> impl Keeping + use<> {
+    let spec = Spec::new("database", DATABASE).critical().or_end_process();
+    let buffer = buffer.clone();
+    supervisor.keep(spec, stop, move |beat| {
+        let buffer = buffer.clone();
+        async move {
+            loop {
+                beat.pass().await;
+                if buffer.to_send(0, i64::MAX, false, 0).await.is_err() {
+                    // Its thread is gone, by a panic: nothing can be stored any more, and nothing but the end helps.
+                    std::future::pending::<()>().await;
+                }
+                tokio::time::sleep(ASK_DATABASE).await;
+            }
+        }
+    })
+}
+
+/// Looks after all loops on a thread that none of them can hold up.
+pub(super) fn supervise(
+    supervisor: &Supervisor,
+    mut feeder: Feeder,
+) -> Result<thread::JoinHandle<()>, StartError> {
+    let failed = |source| StartError::Supervision { source };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(failed)?;
+    let supervisor = supervisor.clone();
+    let look_after = move || match runtime.block_on(supervisor.run(&mut feeder)) {
+        Ok(()) => feeder.release(),
+        Err(immovable) => {
+            tracing::error!(%immovable, "the process ends, to be started again; what was committed is safe");
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "what stands still cannot be closed in order; the buffer survives it as it survives a power cut"
+            )]
+            std::process::exit(START_AGAIN);
+        }
+    };
+    thread::Builder::new()
+        .name("supervisor".into())
+        .spawn(look_after)
+        .map_err(failed)
+}
+
+/// What metrics are told from.
+pub(super) struct Sighted {
+    pub(super) began: Instant,
+    pub(super) folder: PathBuf,
+    pub(super) buffer: Buffer,
+    pub(super) uplink: watch::Receiver<uplink::Report>,
+    pub(super) desk: Arc<Desk>,
+    pub(super) clock: Arc<Clock>,
+    pub(super) supervisor: Supervisor,
+    pub(super) counters: Arc<Counters>,
+}
+
+pub(super) fn teller(of: Sighted) -> Arc<dyn Fn() -> Vec<Measured> + Send + Sync> {
+    Arc::new(move || {
+        let sight = Sight {
+            up_s: of.began.elapsed().as_secs(),
+            process: Process::now(&of.folder),
+            buffer: &of.buffer.state().borrow().clone(),
+            uplink: &of.uplink.borrow().clone(),
+            commands: &of.desk.counts,
+            clock: of.clock.standing(),
+            loops: of.supervisor.reports(),
+            counters: &of.counters,
+        };
+        sight.tell()
+    })
+}

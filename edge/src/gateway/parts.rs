@@ -1,0 +1,135 @@
+//! From what the configuration says to what runs: keys, certificates, vehicles, lines. What is wrong is found here.
+
+use std::{fs, io, net::SocketAddr, path::Path, sync::Arc};
+
+use firmware_config::gateway::{Can, Gateway};
+use shared_protocol::SigningKey;
+use vehicles::{
+    dbc::{Dbc, Decoder},
+    diagnostic::Table,
+};
+
+use super::StartError;
+use crate::{
+    health,
+    sources::{modbus, vehicle},
+    uplink,
+};
+
+/// The gateway's own metrics are of an asset with a key that nothing else may have.
+pub(super) fn reserved(config: &Gateway) -> Result<(), StartError> {
+    let cars = config.can.iter().map(|can| &can.asset);
+    let devices = config.modbus.iter().flat_map(|line| &line.devices);
+    let mut assets = cars.chain(devices.map(|device| &device.asset));
+    if assets.any(|asset| asset.as_str() == health::ASSET) {
+        return Err(StartError::Reserved);
+    }
+    Ok(())
+}
+
+/// A listener for whoever is on this machine.
+pub(super) fn listen(address: SocketAddr) -> Result<Arc<tokio::net::TcpListener>, StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    if !address.ip().is_loopback() {
+        let what = "metrics are for this machine alone: give an address of 127.0.0.0/8 or ::1";
+        return Err(failed(io::Error::other(what)));
+    }
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+    Ok(Arc::new(listener))
+}
+
+/// Reads a secret key file: 64 hexadecimal digits.
+pub fn read_key(path: &Path) -> Result<SigningKey, StartError> {
+    let text = fs::read_to_string(path).map_err(StartError::file(path))?;
+    SigningKey::from_hex(&text).map_err(|error| StartError::File {
+        path: path.to_owned(),
+        what: format!("{error}; `edge keygen` makes one"),
+    })
+}
+
+pub(super) fn link(config: &Gateway) -> Result<uplink::Link, StartError> {
+    let read = |path: &Path| fs::read(path).map_err(StartError::file(path));
+    let tls = match &config.cloud.tls {
+        Some(tls) => Some(uplink::Tls {
+            ca: read(&tls.ca)?,
+            client: match &tls.identity {
+                Some(identity) => Some((read(&identity.certificate)?, read(&identity.key)?)),
+                None => None,
+            },
+        }),
+        None => None,
+    };
+    let address = &config.cloud.broker.address;
+    Ok(uplink::Link {
+        host: address.host.clone(),
+        port: address.port,
+        tls,
+    })
+}
+
+pub(super) fn build_vehicle(can: Can) -> Result<vehicle::Vehicle, StartError> {
+    let mut decoders = Vec::new();
+    if let Some(path) = &can.dbc {
+        decoders.push(Decoder::new(&read_dbc(path)?));
+    }
+    let mut diagnostics = None;
+    if let Some((profile, bus)) = &can.profile {
+        for file in profile.dbc.iter().filter(|file| file.bus == *bus) {
+            let path = Path::new(&file.file);
+            let decoder = Decoder::mapped(&read_dbc(path)?, &file.signal, file.only_mapped);
+            decoders.push(decoder.map_err(|errors| StartError::wrong(path, &errors))?);
+        }
+        if can.diagnostics {
+            let commands = profile
+                .command
+                .iter()
+                .filter(|command| command.bus.as_ref().is_none_or(|on| on == bus));
+            let table = Table::new(commands.cloned().collect());
+            diagnostics = Some(
+                table.map_err(|problems| StartError::wrong(Path::new(&profile.name), &problems))?,
+            );
+        }
+    }
+    Ok(vehicle::Vehicle {
+        asset: can.asset,
+        interface: can.interface,
+        decoders,
+        diagnostics,
+    })
+}
+
+fn read_dbc(path: &Path) -> Result<Dbc, StartError> {
+    let dbc = Dbc::parse(&fs::read(path).map_err(StartError::file(path))?);
+    for warning in &dbc.warnings {
+        tracing::warn!(file = %path.display(), %warning, "DBC");
+    }
+    Ok(dbc)
+}
+
+pub(super) fn build_line(line: firmware_config::gateway::Line) -> Result<modbus::Line, StartError> {
+    let devices = line
+        .devices
+        .into_iter()
+        .map(|device| {
+            let mut map = (*device.map).clone();
+            if let Some(interval) = device.interval {
+                map.defaults.interval_ms = interval.as_millis() as u32;
+            }
+            let checked = ::modbus::Device::new(map)
+                .map_err(|problems| StartError::wrong(Path::new(&device.map.model), &problems))?;
+            Ok(modbus::LineDevice {
+                asset: device.asset,
+                unit: device.unit,
+                device: Arc::new(checked),
+            })
+        })
+        .collect::<Result<_, StartError>>()?;
+    Ok(modbus::Line {
+        name: line.name,
+        address: line.address,
+        timeout: line.timeout,
+        devices,
+    })
+}
