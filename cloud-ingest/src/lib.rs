@@ -9,6 +9,7 @@
 //! | [`broker`] | the embedded MQTT broker in a child process, and who looks after it |
 //! | [`ingest`] | from the broker into the database, and the answer back |
 //! | [`http`] · [`api`] | the frame of the HTTP API, and its routes |
+//! | [`works`] | what is done in the background for every room: jobs, events on their way |
 //! | [`rooms`] | the rooms of the cloud, and what they need of the database |
 //! | [`status`] · [`metrics`] | how the parts are doing |
 //!
@@ -27,3 +28,4 @@ pub mod metrics;
 pub mod rooms;
 pub mod serve;
 pub mod status;
+pub mod works;

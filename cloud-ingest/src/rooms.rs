@@ -3,11 +3,15 @@
 use platform::{Db, DbError, MigrateError, Room, Server, migrate};
 
 /// Every room, in the order of their dependencies.
-pub fn all() -> [Room; 4] {
+pub fn all() -> [Room; 8] {
     [
         platform::room(),
         access::room(),
         web::room(),
+        jobs::room(),
+        audit::room(),
+        vault::room(),
+        events::room(),
         telemetry::room(),
     ]
 }

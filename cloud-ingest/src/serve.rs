@@ -32,6 +32,7 @@ use crate::{
     ingest::{Parts, Pipeline, telemetry::Telemetry},
     metrics, rooms,
     status::Status,
+    works::Works,
 };
 
 /// How long transactions in hand may take when it is time to stop.
@@ -84,6 +85,7 @@ struct Running {
     pipeline: Pipeline,
     http: JoinSet<std::io::Result<()>>,
     jobs: JoinSet<()>,
+    works: Works,
     stop: CancellationToken,
 }
 
@@ -100,6 +102,7 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
     };
     let recorder = metrics::install().map_err(|e| Failure::run(format!("no metrics: {e}")))?;
     telemetry::metrics::describe();
+    ::jobs::metrics::describe();
 
     // Questions never take the connections that blocks need.
     let for_api = config.database.connections / 3;
@@ -165,6 +168,8 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
             .with_graceful_shutdown(asked.cancelled_owned())
             .await
     });
+    let url = config.database.url.as_deref().unwrap_or_default();
+    let works = Works::start(&db, url, &clock, config.vault);
     let mut jobs = JoinSet::new();
     let ticking = Arc::clone(&status);
     jobs.spawn(repeat(EVERY_SECOND, move || {
@@ -192,6 +197,7 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
         pipeline,
         http,
         jobs,
+        works,
         stop,
     })
 }
@@ -341,6 +347,7 @@ impl Running {
             () = signals.any() => None,
             reason = self.pipeline.broken() => Some(reason),
             Some(ended) = self.http.join_next() => Some(format!("HTTP ended: {ended:?}")),
+            reason = self.works.broken() => Some(format!("the worker ended: {reason}")),
             Some(ended) = self.jobs.join_next() => Some(format!("a job ended: {ended:?}")),
         };
         match &broken {
@@ -348,6 +355,7 @@ impl Running {
             Some(reason) => tracing::error!(reason, "stopping"),
         }
         self.jobs.abort_all();
+        self.works.stop().await;
         self.pipeline.stop(FINISH).await;
         self.stop.cancel();
         let answered = async { while self.http.join_next().await.is_some() {} };

@@ -2,6 +2,7 @@
 //!
 //! - `failure`: what is said, and the status
 //! - `gateways` · `commands` · `database` · `quarantine` · `configuration`: one command each; `people`: organisations, users, keys
+//! - `safety`: the audit trail and the keys that seal secrets
 //! - the long-running ones are `crate::serve` and `crate::broker::child`
 
 mod commands;
@@ -11,6 +12,7 @@ mod failure;
 mod gateways;
 mod people;
 mod quarantine;
+mod safety;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -96,6 +98,12 @@ enum Command {
     /// Messages that could not be used.
     #[command(subcommand)]
     Quarantine(quarantine::Command),
+    /// The audit trail: who did what.
+    #[command(subcommand)]
+    Audit(safety::Audit),
+    /// The keys that seal secrets.
+    #[command(subcommand)]
+    Vault(safety::Vault),
 }
 
 /// Which database a command is about.
@@ -200,6 +208,8 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Command(command) => in_runtime(commands::run(command)),
         Command::Quarantine(command) => in_runtime(quarantine::run(command)),
+        Command::Audit(command) => in_runtime(safety::audit(command)),
+        Command::Vault(command) => in_runtime(safety::vault(command)),
     }
 }
 

@@ -15,6 +15,7 @@ use std::{
 use config_file::{Fault, Faults, HostPort, Spans};
 use serde::Deserialize;
 use shared_protocol::SigningKey;
+use vault::Ring;
 
 use self::schema::broker;
 use crate::keys;
@@ -34,6 +35,8 @@ pub struct Config {
     pub ingest: Ingest,
     /// The key that signs acknowledgements.
     pub signing: SigningKey,
+    /// The keys that seal secrets.
+    pub vault: Option<Ring>,
     /// The log.
     pub log: Log,
 }
@@ -155,6 +158,7 @@ struct Mqtt {
 #[serde(deny_unknown_fields)]
 struct Keys {
     signing: PathBuf,
+    vault: Option<PathBuf>,
 }
 
 impl Config {
@@ -223,6 +227,7 @@ impl Config {
                         .hint(error.advice(&path))
                 })
             });
+        let vault = read_ring(file.keys.vault.as_deref(), spans, &mut faults);
         match (broker, signing) {
             (Some(broker), Ok(signing)) if faults.is_empty() => Ok(Self {
                 database: file.database,
@@ -230,6 +235,7 @@ impl Config {
                 broker,
                 ingest: file.ingest,
                 signing,
+                vault,
                 log: file.log,
             }),
             (_, signing) => {
@@ -238,6 +244,19 @@ impl Config {
             }
         }
     }
+}
+
+/// The key ring, when the file names one.
+fn read_ring(path: Option<&Path>, spans: &Spans, faults: &mut Vec<Fault>) -> Option<Ring> {
+    let read = |place: PathBuf| {
+        let text = std::fs::read_to_string(&place).map_err(|error| error.to_string())?;
+        Ring::read(&text).map_err(|error| error.to_string())
+    };
+    spans
+        .existing_file("keys.vault", path?)
+        .and_then(|place| read(place).map_err(|problem| spans.problem("keys.vault", problem)))
+        .map_err(|fault| faults.push(fault))
+        .ok()
 }
 
 fn no_database(spans: &Spans) -> Fault {

@@ -216,12 +216,21 @@ static INGEST: Schema = Schema {
 static KEYS: Schema = Schema {
     name: "keys",
     about: "Keys of the cloud.",
-    keys: &[Key::required(
-        "signing",
-        Kind::Path,
-        "\"cloud.key\"",
-        "File with the secret key that signs acknowledgements; `cloud-ingest keygen` makes one.",
-    )],
+    keys: &[
+        Key::required(
+            "signing",
+            Kind::Path,
+            "\"cloud.key\"",
+            "File with the secret key that signs acknowledgements; `cloud-ingest keygen` makes one.",
+        ),
+        Key::optional(
+            "vault",
+            Kind::Path,
+            "\"vault.keys\"",
+            "File with the keys that seal secrets, one a line; `cloud-ingest vault new-key` prints one. Without it webhooks are \
+         not delivered.",
+        ),
+    ],
 };
 
 static LOG: Schema = Schema {

@@ -27,7 +27,9 @@ const V4: [(Ipv4Addr, u32, &str); 15] = [
 ];
 
 /// IPv6 networks that are not the public Internet and carry no IPv4 address.
-const V6: [(Ipv6Addr, u32, &str); 8] = [
+const V6: [(Ipv6Addr, u32, &str); 10] = [
+    (Ipv6Addr::UNSPECIFIED, 128, "unspecified"),
+    (Ipv6Addr::LOCALHOST, 128, "loopback"),
     (Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0), 64, "discarded"),
     (
         Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0),
@@ -80,11 +82,12 @@ fn forbidden_v4(address: Ipv4Addr) -> Option<&'static str> {
         .map(|(_, _, what)| *what)
 }
 
-/// The IPv4 address that an IPv6 address stands for: compatible (with `::` and `::1`), mapped, translated (RFC 6052) and
+/// The IPv4 address that an IPv6 address stands for: compatible, mapped, translated (RFC 6052) and
 /// 6to4 (RFC 3056) ones.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let part = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
     match address.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]

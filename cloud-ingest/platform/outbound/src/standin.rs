@@ -104,9 +104,9 @@ impl StandIn {
         format!("http://{}{path}", self.address)
     }
 
-    /// Appends to the script.
-    pub fn then(&self, acts: impl IntoIterator<Item = Act>) {
-        lock(&self.state).script.extend(acts);
+    /// Begins another script.
+    pub fn script(&self, acts: impl IntoIterator<Item = Act>) {
+        lock(&self.state).script = acts.into_iter().collect();
     }
 
     /// What was read so far.

@@ -10,7 +10,10 @@ use events::{
         sign,
     },
 };
-use hyper::{HeaderMap, HeaderValue, header::HeaderName};
+use hyper::{
+    HeaderMap,
+    header::{HeaderName, HeaderValue},
+};
 use outbound::{
     Client, Rules,
     standin::{Act, Seen, StandIn},
@@ -22,9 +25,8 @@ use crate::world::World;
 async fn add(world: &World, scope: &Scope, url: &str) -> (i64, String) {
     let tx = world.db.tenant(scope).await.unwrap();
     let names = ["vehicle.ready", "gateway.offline"];
-    let made = world
-        .endpoints()
-        .add(&tx, scope, url, &names, "the shift board", world.now());
+    let endpoints = world.endpoints();
+    let made = endpoints.add(&tx, scope, url, &names, "the shift board", world.now());
     let made = made.await.unwrap();
     tx.commit().await.unwrap();
     made
@@ -187,7 +189,7 @@ fn an_endpoint_that_fails_for_days_is_disabled_and_what_it_missed_can_be_replaye
     on_each_database(|database| async move {
         let world = World::on(&database).await;
         let acme = world.organization("acme").await;
-        let broken = StandIn::start(std::iter::repeat_n(Act::Answer(503, String::new()), 4)).await;
+        let broken = StandIn::start(std::iter::repeat_n(Act::Answer(503, String::new()), 99)).await;
         let (endpoint, _) = add(&world, &acme, &broken.url("/")).await;
         let watching = StandIn::start([]).await;
         let tx = world.db.tenant(&acme).await.unwrap();
@@ -247,6 +249,7 @@ fn an_endpoint_that_fails_for_days_is_disabled_and_what_it_missed_can_be_replaye
         );
 
         let tx = world.db.tenant(&acme).await.unwrap();
+        broken.script([]);
         enable(&tx, endpoint).await.unwrap();
         let now = world.now();
         let again = replay(&tx, &acme, endpoint, Again::FailedSince(began), now);
@@ -262,7 +265,8 @@ fn an_endpoint_that_fails_for_days_is_disabled_and_what_it_missed_can_be_replaye
             .pop()
             .unwrap()
             .id;
-        let again = replay(&tx, &acme, endpoint, Again::These(&[first]), now);
+        let these = [first];
+        let again = replay(&tx, &acme, endpoint, Again::These(&these), now);
         assert_eq!(again.await.unwrap(), 1);
         tx.commit().await.unwrap();
         let before = broken.seen().len();

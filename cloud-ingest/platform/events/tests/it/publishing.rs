@@ -117,11 +117,9 @@ fn events_of_a_subject_are_in_the_order_in_which_they_happened_whoever_writes_an
         assert_eq!(world.count("SELECT count(*) FROM events.outbox").await, 0);
 
         let tx = world.db.tenant(&other).await.unwrap();
-        let seen = tx.query_one(
-            "SELECT count(*) FROM events.log WHERE organization_id <> $1",
-            &[&other.organization],
-        );
-        assert_eq!(seen.await.unwrap().get::<_, i64>(0), 0);
+        let others = "SELECT count(*) FROM events.log WHERE organization_id <> $1";
+        let seen = tx.query_one(others, &[&other.organization]).await.unwrap();
+        assert_eq!(seen.get::<_, i64>(0), 0);
         let forbidden = tx
             .batch_execute("DELETE FROM events.log")
             .await

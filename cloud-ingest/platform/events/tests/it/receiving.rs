@@ -4,7 +4,7 @@ use events::{
     incoming::{Refused, Verifier},
     webhooks::sign,
 };
-use hyper::{HeaderMap, HeaderValue};
+use hyper::{HeaderMap, header::HeaderValue};
 use platform::testing::on_each_database;
 use vault::Secret;
 
