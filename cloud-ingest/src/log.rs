@@ -9,8 +9,9 @@ pub fn start(level: &str, format: &str) {
         "debug" | "trace" => "info",
         _ => "off",
     };
-    let filter =
-        format!("warn,cloud_ingest={level},platform={level},telemetry={level},rumqttd={broker}");
+    let filter = format!(
+        "warn,cloud_ingest={level},platform={level},access={level},web={level},telemetry={level},rumqttd={broker}"
+    );
     let log = fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr);

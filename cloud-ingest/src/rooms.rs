@@ -3,8 +3,13 @@
 use platform::{Db, DbError, MigrateError, Room, Server, migrate};
 
 /// Every room, in the order of their dependencies.
-pub fn all() -> [Room; 2] {
-    [platform::room(), telemetry::room()]
+pub fn all() -> [Room; 4] {
+    [
+        platform::room(),
+        access::room(),
+        web::room(),
+        telemetry::room(),
+    ]
 }
 
 /// Brings the tables to what this program needs; doing it again changes nothing.

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use access::Access;
 use platform::{Backoff, Clock, Db, DbError};
 use telemetry::Ingestor;
 use tokio::{
@@ -21,11 +22,12 @@ use tokio::{
     time::{interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use web::limit::Limits;
 
 use crate::{
     broker::{Endpoint, child, supervisor},
     cli::Failure,
-    config::{Broker, Config},
+    config::{Broker, Config, Database},
     http::{self, App},
     ingest::{Parts, Pipeline, telemetry::Telemetry},
     metrics, rooms,
@@ -99,12 +101,11 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
     let recorder = metrics::install().map_err(|e| Failure::run(format!("no metrics: {e}")))?;
     telemetry::metrics::describe();
 
-    let url = config.database.url.clone().unwrap_or_default();
     // Questions never take the connections that blocks need.
     let for_api = config.database.connections / 3;
     let for_blocks = config.database.connections - for_api;
-    let db = connect(&url, for_blocks, database_wait).await?;
-    let api_db = connect(&url, for_api, database_wait).await?;
+    let db = connect(&config.database, for_blocks, database_wait).await?;
+    let api_db = connect(&config.database, for_api, database_wait).await?;
     let server = rooms::prepare(&db).await?;
     let clock = Clock::system();
     let prepared = telemetry::prepare_storage(&db, clock.now())
@@ -141,14 +142,23 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
         status: Arc::clone(&status),
     });
     let stop = CancellationToken::new();
+    let access = Access::new(api_db.clone(), clock.clone());
+    let limits = Arc::new(Limits::new(
+        config.http.requests_per_second,
+        config.http.strangers_per_minute,
+    ));
     let app = App {
         db: api_db,
         store: db.clone(),
+        access: access.clone(),
+        limits: Arc::clone(&limits),
         status: Arc::clone(&status),
         metrics: recorder.clone(),
     };
     let mut http = JoinSet::new();
-    let service = http::service(app);
+    let service = http::service(app)
+        .map_err(|error| Failure::run(error.to_string()))?
+        .into_make_service_with_connect_info::<SocketAddr>();
     let asked = stop.clone();
     http.spawn(async move {
         axum::serve(listener, service)
@@ -167,6 +177,11 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
     jobs.spawn(repeat(EVERY_TEN_SECONDS, move || {
         roll_up(rolled.clone(), at.clone())
     }));
+    jobs.spawn(repeat(EVERY_MINUTE, move || {
+        limits.tidy();
+        async {}
+    }));
+    jobs.spawn(repeat(EVERY_HOUR, move || tidy(access.clone())));
     jobs.spawn(repeat(EVERY_HOUR, move || {
         prepare(db.clone(), clock.clone())
     }));
@@ -194,11 +209,17 @@ async fn free_for_broker(listen: SocketAddr) -> Result<SocketAddr, Failure> {
 }
 
 /// Reaches the database. One that is not there yet is waited for; a wrong URL or missing rights are not.
-async fn connect(url: &str, connections: usize, patience: Duration) -> Result<Db, Failure> {
+async fn connect(
+    database: &Database,
+    connections: usize,
+    patience: Duration,
+) -> Result<Db, Failure> {
+    let url = database.url.as_deref().unwrap_or_default();
+    let owner_url = database.owner_url.as_deref().unwrap_or(url);
     let begun = Instant::now();
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5), u32::MAX);
     loop {
-        let error = match Db::connect(url, connections).await {
+        let error = match Db::connect_with(url, owner_url, connections).await {
             Ok(db) => return Ok(db),
             Err(error @ (DbError::Unreachable { .. } | DbError::Late(_) | DbError::Query(_))) => {
                 error
@@ -290,6 +311,19 @@ async fn prepare(db: Db, clock: Clock) {
         Ok(Ok(retained)) => tracing::debug!(?retained, "what was old is gone"),
         Ok(Err(error)) => tracing::warn!(%error, "what is old is still there"),
         Err(_) => tracing::warn!("removing what is old takes longer than an hour"),
+    }
+}
+
+/// Forgets what has no meaning any more.
+async fn tidy(access: Access) {
+    let work = async {
+        access.tidy().await?;
+        web::tidy(access.db()).await
+    };
+    match timeout(EVERY_HOUR, work).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "old sessions and answers stay for now"),
+        Err(_) => tracing::warn!("tidying takes longer than an hour"),
     }
 }
 

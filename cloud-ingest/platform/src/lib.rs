@@ -5,6 +5,7 @@
 //! - [`db`]: the pool of connections, with errors that say what to do; [`tenant`]: a transaction of one organisation;
 //!   [`roles`]: what programs act as in the database; [`server`]: which PostgreSQL answers
 //! - [`migrate`](mod@migrate): every room's tables, forward only, under one lock
+//! - [`asset`]: what is measured; [`reader`]: logins of dashboards
 //! - [`register`]: organisations, gateways with their public keys, assets
 //! - [`failure`]: what a database error means for whoever has to go on; [`retry`]: how long to wait then
 //! - [`clock`]: time that tests can move
@@ -12,10 +13,12 @@
 //!
 //! SQL stands in `queries/*.sql`, one statement per file; a test prepares each against the migrated schema.
 
+pub mod asset;
 pub mod clock;
 pub mod db;
 pub mod failure;
 pub mod migrate;
+pub mod reader;
 pub mod register;
 pub mod retry;
 pub mod roles;

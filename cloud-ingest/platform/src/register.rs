@@ -78,6 +78,19 @@ pub struct Gateway {
     pub keys: i64,
 }
 
+/// An organisation, as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organization {
+    /// Its number.
+    pub id: OrganizationId,
+    /// Its name.
+    pub name: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// How many gateways it has.
+    pub gateways: i64,
+}
+
 /// A public key of a gateway.
 #[derive(Clone, Debug)]
 pub struct Key {
@@ -265,25 +278,31 @@ impl Register {
         Ok(())
     }
 
-    /// All gateways, by name.
+    /// All gateways of all organisations, by name.
     pub async fn gateways(&self) -> Result<Vec<Gateway>, RegisterError> {
-        let rows = self
-            .db
-            .system()
-            .await?
-            .query(include_str!("../queries/gateways.sql"), &[])
-            .await?;
-        Ok(rows
-            .iter()
-            .map(|row| Gateway {
-                id: row.get("id"),
-                organization: row.get("organization"),
-                name: row.get("name"),
-                created_at: row.get("created_at"),
-                revoked_at: row.get("revoked_at"),
-                keys: row.get("keys"),
-            })
-            .collect())
+        Ok(gateways(&*self.db.system().await?).await?)
+    }
+
+    /// The number of the organisation of this name.
+    pub async fn organization(&self, name: &str) -> Result<Option<OrganizationId>, RegisterError> {
+        let client = self.db.system().await?;
+        let sql = include_str!("../queries/organization.sql");
+        let row = client.query_opt(sql, &[&name]).await?;
+        Ok(row.map(|row| row.get(0)))
+    }
+
+    /// All organisations, by number.
+    pub async fn organizations(&self) -> Result<Vec<Organization>, RegisterError> {
+        let client = self.db.system().await?;
+        let sql = include_str!("../queries/organizations.sql");
+        let rows = client.query(sql, &[]).await?;
+        let organization = |row: &Row| Organization {
+            id: row.get("id"),
+            name: row.get("name"),
+            created_at: row.get("created_at"),
+            gateways: row.get("gateways"),
+        };
+        Ok(rows.iter().map(organization).collect())
     }
 
     /// What has to be known of a gateway to believe it, at most [`FRESH`] old; `None` for an unknown one.
@@ -372,6 +391,22 @@ impl Register {
     fn cache(&self) -> std::sync::MutexGuard<'_, HashMap<GatewayId, Cached>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The gateways that a client may see, by name: all of the system's, those of its organisation in a
+/// [`Tenant`](crate::Tenant).
+pub async fn gateways(client: &tokio_postgres::Client) -> Result<Vec<Gateway>, DbError> {
+    let sql = include_str!("../queries/gateways.sql");
+    let rows = client.query(sql, &[]).await?;
+    let gateway = |row: &Row| Gateway {
+        id: row.get("id"),
+        organization: row.get("organization"),
+        name: row.get("name"),
+        created_at: row.get("created_at"),
+        revoked_at: row.get("revoked_at"),
+        keys: row.get("keys"),
+    };
+    Ok(rows.iter().map(gateway).collect())
 }
 
 fn gateway_keys(rows: &[Row]) -> Option<GatewayKeys> {

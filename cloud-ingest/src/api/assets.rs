@@ -3,18 +3,30 @@
 use axum::{
     Json,
     extract::{Path, State},
+    http::StatusCode,
+    response::Response,
 };
-use platform::Client;
-use serde::Serialize;
+use platform::{
+    Tenant,
+    asset::{self, AssetKind, NewAsset},
+};
+use serde::{Deserialize, Serialize};
 use telemetry::read::{self, Asset, Latest};
 use utoipa::ToSchema;
+use web::{Body, Caller, Code, List, Params, Problem, Problems, Turn, once};
 
-use super::List;
-use crate::http::{
-    App,
-    params::Params,
-    problem::{Code, Problem, Problems},
-};
+use crate::http::App;
+
+/// An asset to be made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AssetToAdd {
+    /// Its name, for people.
+    #[schema(min_length = 1, max_length = 200, example = "Van 12")]
+    name: String,
+    /// What it is, where that is known.
+    kind: Option<AssetKind>,
+}
 
 /// An asset with the latest value of each of its signals.
 #[derive(Debug, Serialize, ToSchema)]
@@ -28,58 +40,94 @@ pub struct AssetLatest {
 /// Vehicles, chargers and meters, by number. One that a gateway named and nobody assigned yet has no `kind`.
 #[utoipa::path(
     get, path = "/v1/assets", tag = "assets",
+    security(("bearer" = ["telemetry.read"]), ("page" = ["telemetry.read"])),
     params(
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Most assets of a page; 100 when absent."),
         ("cursor" = Option<String>, Query, description = "`next` of the page before."),
     ),
     responses((status = 200, body = List<Asset>, description = "A page of them."), Problems)
 )]
-pub async fn list(State(app): State<App>, params: Params) -> Result<Json<List<Asset>>, Problem> {
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    params: Params,
+) -> Result<Json<List<Asset>>, Problem> {
     params.only(&["limit", "cursor"])?;
     let limit = params.integer("limit", 1, 1000, 100)?;
     let after = params.cursor::<i32>()?;
-    let client = app.db.get().await?;
-    // One more than is shown tells whether there is another page.
-    let mut items = read::assets(&client, after, limit + 1).await?;
-    let more = items.len() > limit as usize;
-    items.truncate(limit as usize);
-    let next = items
-        .last()
-        .filter(|_| more)
-        .map(|last| last.id.to_string());
-    Ok(Json(List { items, next }))
+    let tenant = app.db.tenant(&caller.scope).await?;
+    let assets = read::assets(&tenant, after, limit + 1).await?;
+    tenant.commit().await?;
+    Ok(Json(List::cut(assets, limit, |asset| asset.id.to_string())))
+}
+
+/// Make an asset before any gateway names it. With an `Idempotency-Key` the request may be sent again: there is one
+/// asset, and the same answer.
+#[utoipa::path(
+    post, path = "/v1/assets", tag = "assets",
+    security(("bearer" = ["assets.write"]), ("page" = ["assets.write"])),
+    params(("Idempotency-Key" = Option<String>, Header, max_length = 255, pattern = "^[!-~]+$", description = "The caller's own key for this request.")),
+    request_body = AssetToAdd,
+    responses(
+        (status = 201, body = NewAsset, description = "The asset."),
+        Problems,
+        (status = 415, body = web::problem::Details, content_type = "application/problem+json", description = "`media_type_not_supported`"),
+        (status = 422, body = web::problem::Details, content_type = "application/problem+json", description = "`idempotency_key_reused`"),
+    )
+)]
+pub async fn add(
+    State(app): State<App>,
+    caller: Caller,
+    body: Body<AssetToAdd>,
+) -> Result<Response, Problem> {
+    let wanted = &body.value;
+    let fits = (1..=200).contains(&wanted.name.chars().count())
+        && !wanted.name.chars().any(char::is_control);
+    if !fits {
+        let rule = "1 to 200 characters, none of them a control character";
+        return Err(Problem::body("name", rule, &wanted.name));
+    }
+    let tenant = match once::begin(&app.db, &caller, &body.asked).await? {
+        Turn::Done(answer) => return Ok(answer),
+        Turn::Now(tenant) => *tenant,
+    };
+    let made = asset::add(&tenant, wanted.kind, &wanted.name).await?;
+    once::finish(tenant, &body.asked, StatusCode::CREATED, &made).await
 }
 
 /// The latest value of each signal of an asset, as each source gave it.
 #[utoipa::path(
     get, path = "/v1/assets/{id}/latest", tag = "assets",
+    security(("bearer" = ["telemetry.read"]), ("page" = ["telemetry.read"])),
     params(("id" = i32, Path, description = "The asset's number.")),
     responses(
         (status = 200, body = AssetLatest, description = "The values."),
-        (status = 404, body = crate::http::problem::Details, content_type = "application/problem+json", description = "`asset_not_found`"),
-        Problems
+        Problems,
+        (status = 404, body = web::problem::Details, content_type = "application/problem+json", description = "`asset_not_found`"),
     )
 )]
 pub async fn latest(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     params: Params,
 ) -> Result<Json<AssetLatest>, Problem> {
     params.only(&[])?;
-    let client = app.db.get().await?;
-    let asset = asset(&client, &id).await?;
-    let values = read::latest(&client, asset.id).await?;
+    let tenant = app.db.tenant(&caller.scope).await?;
+    let asset = own(&tenant, &id).await?;
+    let values = read::latest(&tenant, asset.id).await?;
+    tenant.commit().await?;
     Ok(Json(AssetLatest { asset, values }))
 }
 
-/// The asset that a path names.
-pub(super) async fn asset(client: &Client, id: &str) -> Result<Asset, Problem> {
+/// The asset that a path names, if it is the caller's own: to them there are no others.
+pub(super) async fn own(tenant: &Tenant, id: &str) -> Result<Asset, Problem> {
     let number = id
         .parse::<i32>()
         .ok()
         .filter(|number| *number > 0)
         .ok_or_else(|| Problem::parameter("id", "the number of an asset", id))?;
-    let found = read::assets(client, Some(number - 1), 1).await?;
+    let found = read::assets(tenant, Some(number - 1), 1).await?;
     found
         .into_iter()
         .find(|asset| asset.id == number)

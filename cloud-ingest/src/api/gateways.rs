@@ -3,18 +3,14 @@
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
-use platform::{Clock, Gateway, Register, RegisterError};
+use platform::{Gateway, register};
 use serde::Serialize;
 use shared_protocol::GatewayId;
 use telemetry::read::{self, LedgerRow};
 use utoipa::ToSchema;
+use web::{Caller, List, Params, Problem, Problems};
 
-use super::List;
-use crate::http::{
-    App,
-    params::Params,
-    problem::{Code, Problem, Problems},
-};
+use crate::http::App;
 
 /// A gateway with the sums of its ledgers.
 #[derive(Debug, Serialize, ToSchema)]
@@ -48,9 +44,10 @@ pub struct StreamTotals {
     unplaced: i64,
 }
 
-/// Every gateway of the register, by name, with what came of each of its streams.
+/// Every gateway of the organisation, by name, with what came of each of its streams.
 #[utoipa::path(
     get, path = "/v1/gateways", tag = "gateways",
+    security(("bearer" = ["gateways.read"]), ("page" = ["gateways.read"])),
     params(
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Most gateways of a page; 50 when absent."),
         ("cursor" = Option<String>, Query, description = "`next` of the page before."),
@@ -59,13 +56,14 @@ pub struct StreamTotals {
 )]
 pub async fn list(
     State(app): State<App>,
+    caller: Caller,
     params: Params,
 ) -> Result<Json<List<GatewayTotals>>, Problem> {
     params.only(&["limit", "cursor"])?;
     let limit = params.integer("limit", 1, 200, 50)? as usize;
     let after = params.cursor::<GatewayId>()?;
-    let register = Register::new(app.db.clone(), Clock::system());
-    let mut gateways = register.gateways().await?;
+    let tenant = app.db.tenant(&caller.scope).await?;
+    let mut gateways = register::gateways(&tenant).await?;
     gateways.sort_by(|a, b| a.name.cmp(&b.name));
     let begin = after.map_or(0, |after| {
         gateways.partition_point(|gateway| gateway.name.as_str() <= after.as_str())
@@ -74,17 +72,17 @@ pub async fn list(
     let more = page.len() > limit;
     page.truncate(limit);
     let next = page.last().filter(|_| more).map(|last| last.name.clone());
-    let client = app.db.get().await?;
     let mut items = Vec::with_capacity(page.len());
     for gateway in page {
         // The register admits no other names.
         let rows = match gateway.name.parse() {
-            Ok(id) => read::ledger(&client, Some(&id)).await?,
+            Ok(id) => read::ledger(&tenant, Some(&id)).await?,
             Err(_) => Vec::new(),
         };
         let streams = totals(rows);
         items.push(GatewayTotals { gateway, streams });
     }
+    tenant.commit().await?;
     Ok(Json(List { items, next }))
 }
 
@@ -102,16 +100,4 @@ fn totals(rows: Vec<LedgerRow>) -> Vec<StreamTotals> {
     }
     let named = |(stream, sum)| StreamTotals { stream, ..sum };
     by_stream.into_iter().map(named).collect()
-}
-
-impl From<RegisterError> for Problem {
-    fn from(error: RegisterError) -> Self {
-        match error {
-            RegisterError::Db(error) => error.into(),
-            other => {
-                tracing::warn!(error = %other, "the register failed");
-                Self::new(Code::Internal, "the register failed")
-            }
-        }
-    }
 }

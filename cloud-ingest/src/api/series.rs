@@ -11,12 +11,10 @@ use telemetry::{
     read::{self, Cursor, MOST_ROWS, Page, SeriesQuery},
 };
 
+use web::{Caller, Params, Problem, Problems};
+
 use super::assets;
-use crate::http::{
-    App,
-    params::Params,
-    problem::{Problem, Problems},
-};
+use crate::http::App;
 
 /// What is shown when nobody says from when.
 const USUAL: SignedDuration = SignedDuration::from_hours(24);
@@ -25,6 +23,7 @@ const USUAL: SignedDuration = SignedDuration::from_hours(24);
 /// A signal of which the asset has no values gives none.
 #[utoipa::path(
     get, path = "/v1/assets/{id}/series", tag = "assets",
+    security(("bearer" = ["telemetry.read"]), ("page" = ["telemetry.read"])),
     params(
         ("id" = i32, Path, description = "The asset's number."),
         ("signal" = String, Query, description = "The signal's name: one of `/v1/signals`, or one that the asset alone has.",
@@ -37,12 +36,13 @@ const USUAL: SignedDuration = SignedDuration::from_hours(24);
     ),
     responses(
         (status = 200, body = Page, description = "A page of them."),
-        (status = 404, body = crate::http::problem::Details, content_type = "application/problem+json", description = "`asset_not_found`"),
-        Problems
+        Problems,
+        (status = 404, body = web::problem::Details, content_type = "application/problem+json", description = "`asset_not_found`"),
     )
 )]
 pub async fn series(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     params: Params,
 ) -> Result<Json<Page>, Problem> {
@@ -62,8 +62,11 @@ pub async fn series(
     let source = params.text("source").map(number_of).transpose()?;
     let limit = params.integer("limit", 1, MOST_ROWS, 1000)?;
     let cursor = params.cursor::<Cursor>()?;
-    let client = app.db.get().await?;
-    let asset = assets::asset(&client, &id).await?.id;
+    let tenant = app.db.tenant(&caller.scope).await?;
+    let asset = assets::own(&tenant, &id).await?.id;
+    tenant.commit().await?;
+    // Samples carry no row-level security and are read by the system: only of an asset that is the caller's own.
+    let client = app.db.system().await?;
     let query = SeriesQuery {
         asset,
         signal,

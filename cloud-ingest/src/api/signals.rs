@@ -4,12 +4,7 @@ use axum::Json;
 use serde::Serialize;
 use shared_protocol::{Class, catalogue};
 use utoipa::ToSchema;
-
-use super::List;
-use crate::http::{
-    params::Params,
-    problem::{Problem, Problems},
-};
+use web::{List, Params, Problem, Problems};
 
 /// A signal that is known by name.
 #[derive(Debug, Serialize, ToSchema)]
@@ -46,6 +41,7 @@ pub struct Signal {
 /// devices that they come from.
 #[utoipa::path(
     get, path = "/v1/signals", tag = "catalogue",
+    security(("bearer" = ["telemetry.read"]), ("page" = ["telemetry.read"])),
     responses((status = 200, body = List<Signal>, description = "All of them."), Problems)
 )]
 pub async fn list(params: Params) -> Result<Json<List<Signal>>, Problem> {

@@ -4,8 +4,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Subcommand;
 
-use super::{Failure, database_of_environment};
-use crate::config::{Config, SCHEMA};
+use super::{Failure, read_config};
+use crate::config::SCHEMA;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -25,7 +25,7 @@ pub(super) enum Command {
 pub(super) fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Check { file } => {
-            Config::read(&file, database_of_environment())?;
+            read_config(&file)?;
             println!("{}: nothing is wrong with it", file.display());
         }
         Command::Example => print!("{}", config_file::example(&SCHEMA)),

@@ -1,7 +1,8 @@
 //! The command line. Exit status 0: done; 1: it failed; 2: bad input, and nothing was started or changed.
 //!
 //! - `failure`: what is said, and the status
-//! - `gateways` · `commands` · `database` · `quarantine` · `configuration`: one command each
+//! - `gateways` · `commands` · `database` · `quarantine` · `configuration`: one command each; `people`: organisations,
+//!   users, keys
 //! - the long-running ones are `crate::serve` and `crate::broker::child`
 
 mod commands;
@@ -9,6 +10,7 @@ mod configuration;
 mod database;
 mod failure;
 mod gateways;
+mod people;
 mod quarantine;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
@@ -22,6 +24,8 @@ use crate::{broker::child, config::Config, keys, log, serve};
 
 /// The variable that names the database; it wins over configuration files.
 pub const DATABASE_VARIABLE: &str = "PATIO_DATABASE_URL";
+/// The variable that names the login that owns the tables, where it is another one; it wins, too.
+pub const OWNER_VARIABLE: &str = "PATIO_DATABASE_OWNER_URL";
 
 /// The cloud of Patio: takes blocks from gateways, keeps them in PostgreSQL, and answers.
 #[derive(Debug, Parser)]
@@ -72,6 +76,18 @@ enum Command {
     /// The register of gateways.
     #[command(subcommand)]
     Gateway(Box<gateways::Command>),
+    /// Organisations: who owns gateways and assets.
+    #[command(subcommand)]
+    Organization(people::Organization),
+    /// People who sign in.
+    #[command(subcommand)]
+    User(people::User),
+    /// API keys of programs.
+    #[command(subcommand)]
+    Key(people::Key),
+    /// Database logins of dashboards.
+    #[command(subcommand)]
+    Reader(people::Reader),
     /// The database and its tables.
     #[command(subcommand)]
     Database(database::Command),
@@ -96,24 +112,33 @@ struct Where {
 
 impl Where {
     async fn connect(self) -> Result<Db, Failure> {
-        let url = match (self.database, self.config) {
-            (Some(url), _) => url,
-            (None, Some(file)) => Config::database_url(&file)?,
+        let (url, owner) = match (self.database, self.config) {
+            (Some(url), _) => (url, None),
+            (None, Some(file)) => Config::database_urls(&file)?,
             (None, None) => {
                 return Err(Failure::bad_input(format!(
                     "which database? give --database URL or --config FILE, or set {DATABASE_VARIABLE}"
                 )));
             }
         };
-        Ok(Db::connect(&url, 2).await?)
+        let owner = from_environment(OWNER_VARIABLE).or(owner);
+        let owner = owner.as_deref().unwrap_or(&url);
+        Ok(Db::connect_with(&url, owner, 2).await?)
     }
 }
 
-/// The database that the environment names; an empty name is none.
-fn database_of_environment() -> Option<String> {
-    std::env::var(DATABASE_VARIABLE)
-        .ok()
-        .filter(|url| !url.is_empty())
+/// What the environment names; an empty name is none.
+fn from_environment(variable: &str) -> Option<String> {
+    std::env::var(variable).ok().filter(|url| !url.is_empty())
+}
+
+/// A configuration file, with what the environment says of the database.
+fn read_config(file: &std::path::Path) -> Result<Config, Failure> {
+    let (url, owner) = (
+        from_environment(DATABASE_VARIABLE),
+        from_environment(OWNER_VARIABLE),
+    );
+    Ok(Config::read(file, url, owner)?)
 }
 
 /// Runs the program.
@@ -133,7 +158,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
             config,
             database_wait,
         } => {
-            let config = Config::read(&config, database_of_environment())?;
+            let config = read_config(&config)?;
             log::start(&config.log.level, &config.log.format);
             in_runtime(serve::run(config, Duration::from_secs(database_wait)))
         }
@@ -165,6 +190,10 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Config(command) => configuration::run(command),
+        Command::Organization(command) => in_runtime(people::organization(command)),
+        Command::User(command) => in_runtime(people::user(command)),
+        Command::Key(command) => in_runtime(people::key(command)),
+        Command::Reader(command) => in_runtime(people::reader(command)),
         Command::Gateway(command) => in_runtime(gateways::run(*command)),
         Command::Database(command) => {
             log::start("warn", "text");

@@ -7,6 +7,7 @@ mod schema;
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -43,6 +44,8 @@ pub struct Config {
 pub struct Database {
     /// Its URL; `PATIO_DATABASE_URL` overrides it.
     pub url: Option<String>,
+    /// The URL of the login that owns the tables, where that is another one; `PATIO_DATABASE_OWNER_URL` overrides it.
+    pub owner_url: Option<String>,
     /// Most connections to it, those of the API included.
     pub connections: usize,
 }
@@ -55,6 +58,10 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Whether it may listen where others than this machine reach it.
     pub trusted_network: bool,
+    /// How often a key or user may ask.
+    pub requests_per_second: NonZeroU32,
+    /// How often an address may ask of which nobody is known.
+    pub strangers_per_minute: NonZeroU32,
 }
 
 /// Where blocks come from.
@@ -151,16 +158,28 @@ struct Keys {
 }
 
 impl Config {
-    /// Reads a file. `database_url` is the environment's, which wins.
-    pub fn read(path: &Path, database_url: Option<String>) -> Result<Self, Faults> {
-        let (file, spans) = config_file::read::<File>(path, &SCHEMA)?;
+    /// Reads a file. The URLs are the environment's, which win.
+    pub fn read(
+        path: &Path,
+        database_url: Option<String>,
+        owner_url: Option<String>,
+    ) -> Result<Self, Faults> {
+        let (mut file, spans) = config_file::read::<File>(path, &SCHEMA)?;
+        if database_url.is_some() {
+            // The file's owner belongs to the file's database.
+            file.database.owner_url = None;
+        }
+        if owner_url.is_some() {
+            file.database.owner_url = owner_url;
+        }
         Self::from_file(file, &spans, database_url)
     }
 
-    /// The database that a file names; keys and files that it names are not looked at.
-    pub fn database_url(path: &Path) -> Result<String, Faults> {
+    /// The database that a file names, with its owner's login; keys and files that it names are not looked at.
+    pub fn database_urls(path: &Path) -> Result<(String, Option<String>), Faults> {
         let (file, spans) = config_file::read::<File>(path, &SCHEMA)?;
-        file.database.url.ok_or_else(|| no_database(&spans).into())
+        let url = file.database.url.ok_or_else(|| no_database(&spans))?;
+        Ok((url, file.database.owner_url))
     }
 
     fn from_file(
@@ -180,6 +199,7 @@ impl Config {
             "http",
             http.listen,
             http.trusted_network,
+            "keys and answers go over it as they are, without TLS",
             spans,
             &mut faults,
         );
@@ -231,13 +251,12 @@ fn check_listen(
     table: &str,
     listen: SocketAddr,
     trusted: bool,
+    danger: &str,
     spans: &Spans,
     faults: &mut Vec<Fault>,
 ) {
     if !listen.ip().is_loopback() && !trusted {
-        let problem = format!(
-            "{listen} can be reached from outside this machine, and nobody is asked who they are there"
-        );
+        let problem = format!("{listen} can be reached from outside this machine, and {danger}");
         faults.push(spans.problem(&format!("{table}.listen"), problem).hint(
             format!("listen on 127.0.0.1, or write trusted_network = true in [{table}] if you mean it"),
         ));
@@ -256,7 +275,14 @@ fn resolve_broker(mqtt: &Mqtt, spans: &Spans, faults: &mut Vec<Fault>) -> Option
                 faults,
             );
         }
-        check_listen("mqtt", mqtt.listen, mqtt.trusted_network, spans, faults);
+        check_listen(
+            "mqtt",
+            mqtt.listen,
+            mqtt.trusted_network,
+            "nobody is asked who they are there",
+            spans,
+            faults,
+        );
         let listen = mqtt.listen;
         return (faults.len() == before).then_some(Broker::Embedded { listen });
     };

@@ -42,6 +42,14 @@ static DATABASE: Schema = Schema {
             "\"postgres://patio@/patio?host=/run/postgresql\"",
             "Where it is; the environment variable PATIO_DATABASE_URL overrides it.",
         ),
+        Key::optional(
+            "owner_url",
+            Kind::Text,
+            "\"postgres://patio_owner@/patio?host=/run/postgresql\"",
+            "The login that owns the tables, where it is another one: it migrates, and makes room for the days to come. \
+             That of `url` then only has to be a member of patio_app and patio_system. PATIO_DATABASE_OWNER_URL \
+             overrides it.",
+        ),
         Key::with_default(
             "connections",
             Kind::Integer { min: 4, max: 200 },
@@ -68,8 +76,28 @@ static HTTP: Schema = Schema {
             Kind::Bool,
             "false",
             "false",
-            "Says that everybody who reaches a listen address outside this machine may read everything: \
-             the API asks nobody who they are. Put a proxy that does in front of it instead.",
+            "Says that nobody listens on the network between callers and a listen address outside this machine: keys \
+             and answers go over it without TLS. Put a proxy that speaks TLS in front of it instead.",
+        ),
+        Key::with_default(
+            "requests_per_second",
+            Kind::Integer {
+                min: 1,
+                max: 1_000_000,
+            },
+            "200",
+            "200",
+            "How often a key or user may ask; twice as many at once.",
+        ),
+        Key::with_default(
+            "strangers_per_minute",
+            Kind::Integer {
+                min: 1,
+                max: 1_000_000,
+            },
+            "60",
+            "60",
+            "How often an address may try to sign in, or ask without a good key; all of them at once.",
         ),
     ],
 };

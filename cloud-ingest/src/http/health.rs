@@ -1,15 +1,16 @@
 //! For load balancers and monitoring.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     Json,
-    extract::State,
+    extract::{ConnectInfo, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+use web::{Caller, Code, Problem, Problems};
 
 use super::App;
 
@@ -90,12 +91,30 @@ pub async fn ready(State(app): State<App>) -> Response {
     (status, Json(readiness)).into_response()
 }
 
-/// The metrics, in Prometheus' text format.
+/// The metrics, in Prometheus' text format: for whoever asks from this machine, and for keys with `metrics.read`.
 #[utoipa::path(
     get, path = "/metrics", tag = "health",
-    responses((status = 200, body = String, content_type = "text/plain", description = "All of them."))
+    security((), ("bearer" = ["metrics.read"])),
+    responses(
+        (status = 200, body = String, content_type = "text/plain", description = "All of them."),
+        Problems,
+    )
 )]
-pub async fn metrics(State(app): State<App>) -> Response {
+pub async fn metrics(
+    State(app): State<App>,
+    caller: Option<Caller>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+) -> Result<Response, Problem> {
+    match caller {
+        Some(caller) => caller.must("metrics.read")?,
+        None if from.ip().is_loopback() => {}
+        None => {
+            return Err(Problem::new(
+                Code::Unauthenticated,
+                "from another machine this needs a key with the permission metrics.read",
+            ));
+        }
+    }
     let media = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-    (media, app.metrics.render()).into_response()
+    Ok((media, app.metrics.render()).into_response())
 }

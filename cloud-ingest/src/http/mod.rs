@@ -1,44 +1,41 @@
-//! HTTP: the frame around the API. What each route answers is in [`crate::api`].
+//! HTTP: the service. What each route answers is in [`crate::api`], the frame around it is the room `web`'s: who asks,
+//! how often, problems, request ids.
 //!
-//! - [`problem`]: every error as RFC 9457 `application/problem+json` with a stable code
-//! - [`params`]: query parameters, checked one by one
 //! - [`health`]: `/health/live`, `/health/ready`, `/metrics`
 //!
-//! Each request has an id (its own `x-request-id`, or a new one) that is in the answer and in the log, a deadline, and
-//! a limit on its body.
+//! Each request has an id that is in the answer and in the log, a deadline, and a limit on its body. Everything under
+//! `/v1` wants an API key or a token, but for what signs in.
 
 pub mod health;
-pub mod params;
-pub mod problem;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
+use access::Access;
 use axum::{
     Router,
-    extract::{MatchedPath, Request},
-    http::{HeaderName, StatusCode},
-    middleware::{Next, from_fn},
-    response::Response,
+    http::StatusCode,
+    middleware::{from_fn, from_fn_with_state, map_response},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use platform::Db;
-use tower_http::{
-    limit::RequestBodyLimitLayer,
-    request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
-    timeout::TimeoutLayer,
+use tower_http::{limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        OpenApi as Document,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
-use tracing::Instrument as _;
-use utoipa::{OpenApi, openapi::OpenApi as Document};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
+use web::{
+    Code, DEADLINE, Guard, MAX_BODY, Problem,
+    guard::{self, Unclear},
+    limit::Limits,
+    problem, request,
+};
 
-use self::problem::{Code, Problem};
 use crate::{api, status::Status};
-
-/// Longest time that a request may take.
-pub const DEADLINE: Duration = Duration::from_secs(10);
-/// Longest body that is read; no route wants one.
-pub const MAX_BODY: usize = 64 * 1024;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -47,6 +44,10 @@ pub struct App {
     pub db: Db,
     /// The database as blocks reach it: what health is about.
     pub store: Db,
+    /// Who may do what.
+    pub access: Access,
+    /// How often.
+    pub limits: Arc<Limits>,
     /// How the parts are doing.
     pub status: Arc<Status>,
     /// The metrics.
@@ -59,11 +60,13 @@ pub struct App {
         title = "Patio",
         description = "Vehicles, chargers and meters of an electric fleet: what they are, what they measured, and \
             how complete it is. Values are in the unit that is given with them, times are RFC 3339 in UTC. \
-            Lists come in pages: follow `next` with `cursor` until there is none. Every error is a problem \
-            (RFC 9457) whose `code` does not change from version to version."
+            Lists come in pages: follow `next` with `cursor` until there is none."
     ),
     components(schemas(problem::Details, Code)),
+    modifiers(&Ways, &Reference),
     tags(
+        (name = "sign-in", description = "Tokens and sessions."),
+        (name = "keys", description = "API keys of programs."),
         (name = "assets", description = "Vehicles, chargers, meters and what they measured."),
         (name = "catalogue", description = "The signals that are known by name."),
         (name = "gateways", description = "What came from which gateway, and what is missing."),
@@ -72,13 +75,67 @@ pub struct App {
 )]
 struct Api;
 
+/// The ways to say who one is.
+struct Ways;
+
+impl Modify for Ways {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("An API key, or an access token of `/v1/sign-in`."))
+            .build();
+        let cookie = ApiKey::Cookie(ApiKeyValue::with_description(
+            guard::COOKIE,
+            "A session of pages; what changes something needs the header `x-csrf-token`, too.",
+        ));
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        components.add_security_scheme("page", SecurityScheme::ApiKey(cookie));
+    }
+}
+
+/// The tables of problems and permissions, in the description.
+struct Reference;
+
+impl Modify for Reference {
+    fn modify(&self, document: &mut Document) {
+        let text = document.info.description.get_or_insert_default();
+        text.push_str(
+            "\n\nEvery error is a problem (RFC 9457) whose `code` does not change from version to version:\n\n",
+        );
+        text.push_str(&problem::reference());
+        text.push_str("\nAPI keys have permissions, users have roles:\n\n| permission | permits to | roles |\n|---|---|---|\n");
+        let catalogue = access::permission::catalogue();
+        text.extend(catalogue.permissions.iter().map(|permission| {
+            let with = catalogue
+                .roles
+                .iter()
+                .filter(|role| role.permissions.contains(&permission.name));
+            let roles: Vec<&str> = with.map(|role| role.name.as_str()).collect();
+            format!(
+                "| `{}` | {} | {} |\n",
+                permission.name,
+                permission.about,
+                roles.join(", ")
+            )
+        }));
+    }
+}
+
 /// All routes with their description.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
-        .routes(routes!(api::assets::list))
+        .routes(routes!(api::sign_in::sign_in))
+        .routes(routes!(api::sign_in::refresh))
+        .routes(routes!(api::sign_in::sign_out))
+        .routes(routes!(api::sign_in::me))
+        .routes(routes!(api::keys::list, api::keys::add))
+        .routes(routes!(api::keys::revoke))
+        .routes(routes!(api::keys::rotate))
+        .routes(routes!(api::assets::list, api::assets::add))
         .routes(routes!(api::assets::latest))
         .routes(routes!(api::series::series))
         .routes(routes!(api::signals::list))
@@ -90,11 +147,12 @@ pub fn document() -> Document {
     routes().into_openapi()
 }
 
-/// The whole service.
-pub fn service(app: App) -> Router {
+/// The whole service. Fails when a route does not say who may use it.
+pub fn service(app: App) -> Result<Router, Unclear> {
     let (router, document) = routes().split_for_parts();
-    let id = HeaderName::from_static("x-request-id");
-    router
+    let described = serde_json::to_value(&document).unwrap_or_default();
+    let guard = Guard::new(&described, app.access.clone(), Arc::clone(&app.limits))?;
+    Ok(router
         .with_state(app)
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
         .fallback(|| async {
@@ -103,40 +161,12 @@ pub fn service(app: App) -> Router {
                 "there is no such route; /docs shows all",
             )
         })
+        .layer(from_fn_with_state(guard, guard::guard))
         .layer(RequestBodyLimitLayer::new(MAX_BODY))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::GATEWAY_TIMEOUT,
             DEADLINE,
         ))
-        .layer(axum::middleware::map_response(problem::from_bare))
-        .layer(from_fn(log))
-        .layer(PropagateRequestIdLayer::new(id.clone()))
-        .layer(SetRequestIdLayer::new(id, MakeRequestUuid))
-}
-
-/// One line for each request, and its id on every line that is logged on the way.
-async fn log(request: Request, next: Next) -> Response {
-    let id = request
-        .extensions()
-        .get::<RequestId>()
-        .and_then(|id| id.header_value().to_str().ok())
-        .map(|id| id.chars().take(64).collect::<String>())
-        .unwrap_or_default();
-    let method = request.method().clone();
-    // The route, not the path: paths are the caller's and may be anything.
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or("(none)", MatchedPath::as_str);
-    let span = tracing::info_span!("request", id);
-    let begun = std::time::Instant::now();
-    let response = next.run(request).instrument(span.clone()).await;
-    let took_ms = begun.elapsed().as_millis() as u64;
-    let status = response.status();
-    span.in_scope(|| {
-        if status.is_server_error() {
-            tracing::warn!(%method, route, status = status.as_u16(), took_ms, "answered");
-        } else {
-            tracing::debug!(%method, route, status = status.as_u16(), took_ms, "answered");
-        }
-    });
-    response
+        .layer(map_response(problem::from_bare))
+        .layer(from_fn(request::identify)))
 }

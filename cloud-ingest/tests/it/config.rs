@@ -44,8 +44,8 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "[http]\nlisten = \"0.0.0.0:80\"",
-        "cloud.toml:4:10: http.listen: 0.0.0.0:80 can be reached from outside this machine, and nobody is asked who \
-         they are there (listen on 127.0.0.1, or write trusted_network = true in [http] if you mean it)",
+        "cloud.toml:4:10: http.listen: 0.0.0.0:80 can be reached from outside this machine, and keys and answers go \
+         over it as they are, without TLS (listen on 127.0.0.1, or write trusted_network = true in [http] if you mean it)",
     ),
     (
         "[mqtt]\nlisten = \"[::]:1883\"",

@@ -7,7 +7,8 @@ use platform::{Db, Flavour, MigrateError, Server, failure::in_words, migrate::lo
 use super::{PARTITIONED, StorageError, is_by_day};
 
 /// Rows of tables that are not partitioned: table and its time.
-const BY_ROW: [(&str, &str); 6] = [
+const BY_ROW: [(&str, &str); 7] = [
+    ("state_change", "time"),
     ("command", "expires_at"),
     ("rollup_day", "bucket"),
     ("record", "time"),

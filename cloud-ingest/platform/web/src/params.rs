@@ -4,7 +4,7 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use jiff::Timestamp;
 
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// The parameters of a request.
 #[derive(Debug)]

@@ -1,0 +1,1 @@
+SELECT id FROM access.user WHERE email = $1

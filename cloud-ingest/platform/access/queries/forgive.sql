@@ -1,0 +1,1 @@
+DELETE FROM access.attempt WHERE account = $1

@@ -1,0 +1,1 @@
+DELETE FROM web.answer WHERE created_at < now() - interval '1 day'
