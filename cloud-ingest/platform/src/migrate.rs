@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use refinery::error::Kind;
+use refinery::{Target, error::Kind};
 use tokio_postgres::Client;
 
 use crate::{
@@ -108,7 +108,7 @@ pub async fn migrate(db: &Db, rooms: &[Room]) -> Result<Server, MigrateError> {
     }
     roles::ensure(&client).await?;
     for room in rooms {
-        migrate_room(&mut client, room).await?;
+        migrate_room(&mut client, room, Target::Latest).await?;
     }
     Ok(Server::ask(&client).await?)
 }
@@ -132,7 +132,28 @@ pub async fn lock_schema(db: &Db) -> Result<deadpool_postgres::ClientWrapper, Mi
     }
 }
 
-async fn migrate_room(client: &mut Client, room: &Room) -> Result<(), MigrateError> {
+/// Brings rooms to earlier states, as databases have them that an older program migrated.
+#[cfg(feature = "testing")]
+pub async fn migrate_to(db: &Db, states: &[(Room, i32)]) -> Result<(), MigrateError> {
+    let mut client = lock_schema(db).await?;
+    if Server::ask(&client).await?.offers_timescale {
+        client
+            .batch_execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+            .await?;
+    }
+    roles::ensure(&client).await?;
+    for (room, version) in states {
+        let target = Target::Version(*version);
+        migrate_room(&mut client, room, target).await?;
+    }
+    Ok(())
+}
+
+async fn migrate_room(
+    client: &mut Client,
+    room: &Room,
+    target: Target,
+) -> Result<(), MigrateError> {
     let schema = room.schema;
     client
         .batch_execute(&format!(
@@ -145,7 +166,7 @@ async fn migrate_room(client: &mut Client, room: &Room) -> Result<(), MigrateErr
         ))
         .await?;
     let history = format!("{schema}.migration");
-    let mut runner = (room.runner)();
+    let mut runner = (room.runner)().set_target(target);
     runner.set_migration_table_name(&history);
     let report = runner
         .run_async(client)

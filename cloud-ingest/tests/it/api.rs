@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use cloud_ingest::http::{document, problem::Code};
+use cloud_ingest::http::document;
 use platform::testing::{TestDatabase, on_each_database};
 use serde_json::Value;
 use shared_protocol::{Stream, catalogue};
+use web::Code;
 
 use crate::{
-    http::{Answer, ask, get},
+    http::{self, Answer},
     machine::until,
     service::{EMBEDDED, Place},
 };
@@ -42,7 +43,6 @@ fn what_was_measured_can_be_read() {
     on_each_database(async |database: TestDatabase| {
         let place = Place::new(&database.url, EMBEDDED);
         let service = place.serve();
-        let base = &service.http;
         for name in ["depot-1", "depot-2", "depot-3"] {
             let mut gateway = place.gateway(name);
             gateway.columns();
@@ -66,7 +66,7 @@ fn what_was_measured_can_be_read() {
         // Pages of assets, each asset once.
         let (mut assets, mut path) = (Vec::new(), "/v1/assets?limit=2".to_owned());
         loop {
-            let page = get(base, &path).await.json();
+            let page = service.get(&path).await.json();
             assets.extend(page["items"].as_array().unwrap().clone());
             let Some(next) = page["next"].as_str() else {
                 break;
@@ -82,7 +82,7 @@ fn what_was_measured_can_be_read() {
         let id = assets[0]["id"].as_i64().unwrap();
 
         // 500 + 49 steps of a tenth, at the last of 50 seconds.
-        let latest = get(base, &format!("/v1/assets/{id}/latest")).await.json();
+        let latest = service.get(&format!("/v1/assets/{id}/latest")).await.json();
         assert_eq!(latest["asset"]["id"], id);
         let of = |name: &str| {
             let values = latest["values"].as_array().unwrap();
@@ -106,7 +106,7 @@ fn what_was_measured_can_be_read() {
             );
             let (mut points, mut path) = (Vec::new(), query.clone());
             loop {
-                let page = get(base, &path).await.json();
+                let page = service.get(&path).await.json();
                 points.extend(page["points"].as_array().unwrap().clone());
                 let Some(next) = page["next"].as_str() else {
                     break;
@@ -125,7 +125,8 @@ fn what_was_measured_can_be_read() {
                 .collect();
             assert!(times.is_sorted());
         }
-        let none = get(base, &format!("/v1/assets/{id}/series?signal=Nothing"))
+        let none = service
+            .get(&format!("/v1/assets/{id}/series?signal=Nothing"))
             .await
             .json();
         assert_eq!(none["points"].as_array().unwrap().len(), 0);
@@ -135,14 +136,14 @@ fn what_was_measured_can_be_read() {
             )
         };
         assert_eq!(
-            get(base, &by("can")).await.json()["points"]
+            service.get(&by("can")).await.json()["points"]
                 .as_array()
                 .unwrap()
                 .len(),
             50
         );
         assert_eq!(
-            get(base, &by("obd")).await.json()["points"]
+            service.get(&by("obd")).await.json()["points"]
                 .as_array()
                 .unwrap()
                 .len(),
@@ -150,9 +151,10 @@ fn what_was_measured_can_be_read() {
         );
 
         // The ledgers' sums.
-        let page = get(base, "/v1/gateways?limit=2").await.json();
+        let page = service.get("/v1/gateways?limit=2").await.json();
         let next = page["next"].as_str().unwrap();
-        let rest = get(base, &format!("/v1/gateways?limit=2&cursor={next}"))
+        let rest = service
+            .get(&format!("/v1/gateways?limit=2&cursor={next}"))
             .await
             .json();
         assert_eq!(
@@ -175,18 +177,18 @@ fn what_was_measured_can_be_read() {
             (&1.into(), &100.into(), &0.into())
         );
 
-        let signals = get(base, "/v1/signals").await.json();
+        let signals = service.get("/v1/signals").await.json();
         assert_eq!(
             signals["items"].as_array().unwrap().len(),
             catalogue().signals().len()
         );
         assert_eq!(signals["items"][0]["name"], SIGNAL);
 
-        let ready = get(base, "/health/ready").await;
+        let ready = service.get("/health/ready").await;
         assert_eq!(ready.status, 200, "{}", ready.body);
         assert!(ready.json()["last_commit_age_s"].as_f64().unwrap() < 60.0);
         until("metrics", 5, || async {
-            let metrics = get(base, "/metrics").await.body;
+            let metrics = service.get("/metrics").await.body;
             metrics.contains("patio_ingest_batch_seconds_bucket")
                 && metrics.contains("patio_mqtt_connected{")
         })
@@ -200,7 +202,6 @@ fn every_error_is_a_problem() {
     on_each_database(async |database: TestDatabase| {
         let place = Place::new(&database.url, EMBEDDED);
         let service = place.serve();
-        let base = &service.http;
         let series = format!("/v1/assets/1/series?signal={SIGNAL}");
         for (path, field, value, rule) in [
             (
@@ -274,7 +275,7 @@ fn every_error_is_a_problem() {
                 "one of the known parameters: ",
             ),
         ] {
-            let problem = problem(&get(base, path).await, 400, "bad_parameter");
+            let problem = problem(&service.get(path).await, 400, "bad_parameter");
             assert_eq!(
                 (&problem["field"], &problem["value"], &problem["rule"]),
                 (&field.into(), &value.into(), &rule.into()),
@@ -282,22 +283,28 @@ fn every_error_is_a_problem() {
             );
         }
         problem(
-            &get(base, "/v1/assets/7/latest").await,
+            &service.get("/v1/assets/7/latest").await,
             404,
             "asset_not_found",
         );
-        problem(&get(base, &series).await, 404, "asset_not_found");
-        problem(&get(base, "/v2/assets").await, 404, "route_not_found");
-        let wrong = ask(base, "POST /v1/assets", "content-length: 0\r\n", "").await;
+        problem(&service.get(&series).await, 404, "asset_not_found");
+        problem(&service.get("/v2/assets").await, 404, "route_not_found");
+        let wrong = service
+            .ask("PUT /v1/assets", "content-length: 0\r\n", "")
+            .await;
         problem(&wrong, 405, "method_not_allowed");
         assert!(wrong.headers["allow"].contains("GET"));
-        let long = ask(base, "GET /v1/assets", "content-length: 100000\r\n", "").await;
+        let long = service
+            .ask("GET /v1/assets", "content-length: 100000\r\n", "")
+            .await;
         problem(&long, 413, "body_too_long");
 
-        let own = ask(base, "GET /v1/assets", "x-request-id: mine-7\r\n", "").await;
+        let own = service
+            .ask("GET /v1/assets", "x-request-id: mine-7\r\n", "")
+            .await;
         assert_eq!(own.headers["x-request-id"], "mine-7");
         assert_eq!(
-            get(base, "/nothing").await.headers["x-request-id"].len(),
+            service.get("/nothing").await.headers["x-request-id"].len(),
             36
         );
         let log = service.stop();
@@ -317,10 +324,10 @@ fn a_question_that_takes_too_long_is_given_up() {
         lock.batch_execute("LOCK TABLE platform.gateway IN ACCESS EXCLUSIVE MODE")
             .await
             .unwrap();
-        let late = get(&service.http, "/v1/gateways").await;
+        let late = service.get("/v1/gateways").await;
         problem(&late, 504, "deadline_exceeded");
         lock.rollback().await.unwrap();
-        assert_eq!(get(&service.http, "/v1/gateways").await.status, 200);
+        assert_eq!(service.get("/v1/gateways").await.status, 200);
         service.stop();
     });
 }
@@ -331,8 +338,7 @@ fn the_document_lists_every_route() {
     on_each_database(async |database: TestDatabase| {
         let place = Place::new(&database.url, EMBEDDED);
         let service = place.serve();
-        let base = &service.http;
-        let served = get(base, "/openapi.json").await.json();
+        let served = service.get("/openapi.json").await.json();
         let paths: Vec<&String> = served["paths"].as_object().unwrap().keys().collect();
         let expected = [
             "/health/live",
@@ -342,28 +348,39 @@ fn the_document_lists_every_route() {
             "/v1/assets/{id}/latest",
             "/v1/assets/{id}/series",
             "/v1/gateways",
+            "/v1/keys",
+            "/v1/keys/{id}",
+            "/v1/keys/{id}/rotate",
+            "/v1/me",
+            "/v1/refresh",
+            "/v1/sign-in",
+            "/v1/sign-out",
             "/v1/signals",
         ];
         let mut sorted = paths.clone();
         sorted.sort();
         assert_eq!(sorted, expected);
         for path in paths {
-            let answer = get(base, &path.replace("{id}", "1")).await;
-            let missing = answer.body.contains("route_not_found");
-            assert!(!missing, "{path}");
-            let operation = &served["paths"][path]["get"];
-            assert!(
-                operation["summary"].is_string() || operation["description"].is_string(),
-                "{path}"
-            );
-            assert!(
-                operation["responses"]
-                    .as_object()
-                    .is_some_and(|answers| !answers.is_empty()),
-                "{path}"
-            );
+            for (method, operation) in served["paths"][path].as_object().unwrap() {
+                let line = format!("{} {}", method.to_uppercase(), path.replace("{id}", "1"));
+                // Nobody gets anywhere under /v1, but to where one signs in.
+                let answer = http::ask(&service.http, &line, "content-length: 0\r\n", "").await;
+                assert!(!answer.body.contains("route_not_found"), "{line}");
+                let open = !path.starts_with("/v1/")
+                    || ["/v1/sign-in", "/v1/refresh"].contains(&path.as_str());
+                assert_eq!(
+                    answer.body.contains("unauthenticated"),
+                    !open,
+                    "{line}: {}",
+                    answer.body
+                );
+                let told = operation["summary"].is_string() || operation["description"].is_string();
+                assert!(told, "{line}");
+                let answers = operation["responses"].as_object();
+                assert!(answers.is_some_and(|answers| !answers.is_empty()), "{line}");
+            }
         }
-        let docs = get(base, "/docs/").await;
+        let docs = service.get("/docs/").await;
         assert!(
             docs.status == 200 && docs.body.contains("swagger"),
             "{}",

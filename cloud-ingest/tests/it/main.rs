@@ -1,13 +1,16 @@
 //! The program from the outside: its command line, its broker, its pipeline, its API.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod access;
 mod api;
 mod broker;
 mod config;
 mod external;
 mod gateway;
 mod http;
+mod isolation;
 mod machine;
+mod migrations;
 mod pipeline;
 mod protocol;
 mod register;

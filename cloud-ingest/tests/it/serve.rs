@@ -219,14 +219,14 @@ fn poison_between_good_blocks() {
 }
 
 /// A wire to a database that can be cut.
-struct Wire {
-    listen: SocketAddr,
+pub(crate) struct Wire {
+    pub(crate) listen: SocketAddr,
     cut: Arc<Mutex<bool>>,
     connections: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl Wire {
-    async fn to(target: SocketAddr) -> Self {
+    pub(crate) async fn to(target: SocketAddr) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let wire = Self {
             listen: listener.local_addr().unwrap(),
@@ -249,7 +249,7 @@ impl Wire {
         wire
     }
 
-    fn cut(&self, cut: bool) {
+    pub(crate) fn cut(&self, cut: bool) {
         *self.cut.lock().unwrap() = cut;
         if cut {
             self.connections.lock().unwrap().abort_all();
@@ -294,7 +294,7 @@ fn a_database_that_goes_and_comes_back() {
                 assert_eq!(checks[0]["ok"], false);
                 assert!(checks[0]["reason"].as_str().unwrap().len() > 10, "{checks}");
                 assert_eq!(checks[1]["ok"], true, "{checks}");
-                let assets = get(&service.http, "/v1/assets").await;
+                let assets = service.get("/v1/assets").await;
                 assert_eq!(
                     (assets.status, assets.json()["code"].as_str()),
                     (503, Some("database_unavailable"))

@@ -12,7 +12,7 @@ use shared_protocol::VerifyingKey;
 
 use crate::{
     gateway::Gateway,
-    http,
+    http::{self, Answer},
     machine::{program, signal, stderr, until},
 };
 
@@ -29,7 +29,18 @@ pub(crate) struct Service {
     log: PathBuf,
     pub(crate) http: String,
     pub(crate) broker: Endpoint,
+    /// An API key of the organisation `default` that may do everything.
+    pub(crate) key: String,
 }
+
+/// Every permission that routes want.
+pub(crate) const ALL: [&str; 5] = [
+    "telemetry.read",
+    "gateways.read",
+    "assets.write",
+    "keys.manage",
+    "metrics.read",
+];
 
 /// Every port is a free one.
 pub(crate) const EMBEDDED: &str = "[mqtt]\nlisten = \"127.0.0.1:0\"\n";
@@ -98,7 +109,25 @@ impl Place {
             broker: Endpoint { address, tls: None },
             log,
             child,
+            key: self.key("default", &ALL),
         }
+    }
+
+    /// A new API key of an organisation.
+    pub(crate) fn key(&self, organization: &str, permissions: &[&str]) -> String {
+        self.run(&["organization", "add", organization]);
+        let mut args = vec![
+            "key",
+            "add",
+            "--name",
+            "test",
+            "--organization",
+            organization,
+        ];
+        for permission in permissions {
+            args.extend(["--permission", permission]);
+        }
+        self.run(&args).trim().to_owned()
     }
 
     /// Runs a command on this place's database and returns what it says.
@@ -129,6 +158,26 @@ impl Service {
     /// What it logged.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Asks with the key.
+    pub(crate) async fn ask(&self, request: &str, headers: &str, body: &str) -> Answer {
+        let headers = format!("authorization: Bearer {}\r\n{headers}", self.key);
+        http::ask(&self.http, request, &headers, body).await
+    }
+
+    /// Gets a path with the key.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask(&format!("GET {path}"), "", "").await
+    }
+
+    /// Posts JSON with the key.
+    pub(crate) async fn post(&self, path: &str, headers: &str, body: &str) -> Answer {
+        let headers = format!(
+            "content-type: application/json\r\ncontent-length: {}\r\n{headers}",
+            body.len()
+        );
+        self.ask(&format!("POST {path}"), &headers, body).await
     }
 
     pub(crate) async fn is_ready(&self) -> bool {

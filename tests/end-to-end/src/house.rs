@@ -3,7 +3,9 @@
 use std::{
     fmt::Write as _,
     fs,
+    io::Write as _,
     net::TcpListener,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -135,7 +137,44 @@ impl House {
             &gateway_key,
         ];
         process::output(&process::program("cloud-ingest")?, &add).await?;
+        house.make_api_key(&config).await?;
         Ok(house)
+    }
+
+    /// A key for the cloud's API, new with each start and good for a day, in `api.key`.
+    async fn make_api_key(&self, config: &str) -> Result<()> {
+        let add = [
+            "key",
+            "add",
+            "--config",
+            config,
+            "--name",
+            "scripts/run",
+            "--hours",
+            "24",
+            "--permission",
+            "telemetry.read",
+            "--permission",
+            "gateways.read",
+        ];
+        let key = process::output(&process::program("cloud-ingest")?, &add).await?;
+        let path = self.path("api.key");
+        // Made anew, not overwritten: an older file may have let others read it.
+        let _ = fs::remove_file(&path);
+        fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|mut file| writeln!(file, "{}", key.trim()))
+            .with_context(|| path.display().to_string())
+    }
+
+    /// The key for the cloud's API.
+    pub fn api_key(&self) -> Result<String> {
+        let path = self.path("api.key");
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        Ok(text.trim().to_owned())
     }
 
     /// The address of the cloud's API.

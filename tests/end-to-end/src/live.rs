@@ -96,7 +96,7 @@ impl Screen {
 }
 
 /// A few latest values from the cloud's API, as people want to see them; empty when it does not answer.
-pub fn latest(http: &str) -> String {
+pub fn latest(http: &str, key: &str) -> String {
     let get = |path: String| -> Option<serde_json::Value> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .timeout_global(Some(std::time::Duration::from_millis(800)))
@@ -104,6 +104,7 @@ pub fn latest(http: &str) -> String {
             .into();
         agent
             .get(format!("{http}{path}"))
+            .header("authorization", format!("Bearer {key}"))
             .call()
             .ok()?
             .body_mut()

@@ -109,9 +109,11 @@ async fn run(arguments: Arguments) -> Result<bool> {
     house.start_cloud().await?;
     house.start_edge()?;
     println!(
-        "API {http}/v1/assets · docs {http}/docs · metrics {http}/metrics · logs {logs}",
+        "docs {http}/docs · metrics {http}/metrics · logs and key of the API {folder}\n\
+         curl -H \"Authorization: Bearer $(cat {key})\" {http}/v1/assets",
         http = house.http(),
-        logs = house.folder().display()
+        folder = house.folder().display(),
+        key = house.path("api.key").display(),
     );
     let watched = watch(&mut house, arguments.seconds.map(Duration::from_secs)).await;
     println!("\nstopping");
@@ -182,7 +184,7 @@ async fn watch(house: &mut House, duration: Option<Duration>) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let began = Instant::now();
-    let http = house.http();
+    let (http, key) = (house.http(), house.api_key()?);
     let mut screen = Screen::default();
     let mut values = String::new();
     loop {
@@ -204,8 +206,8 @@ async fn watch(house: &mut House, duration: Option<Duration>) -> Result<()> {
             bail!("the gateway's counters do not add up: {line}");
         }
         if began.elapsed().as_secs().is_multiple_of(2) {
-            let http = http.clone();
-            values = tokio::task::spawn_blocking(move || latest(&http)).await?;
+            let (http, key) = (http.clone(), key.clone());
+            values = tokio::task::spawn_blocking(move || latest(&http, &key)).await?;
         }
         screen.show(&report, &values);
         for process in [&mut house.cloud, &mut house.depot] {
