@@ -11,6 +11,7 @@ mod http;
 mod isolation;
 mod machine;
 mod migrations;
+mod operators;
 mod pipeline;
 mod protocol;
 mod register;

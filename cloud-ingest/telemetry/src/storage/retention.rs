@@ -91,8 +91,9 @@ async fn remove(
             let rest = format!("{what}_rest");
             retained.rows += delete(client, &rest, time, horizon).await?;
         } else {
-            let sql =
-                format!("SELECT count(*) FROM drop_chunks('telemetry.{what}', older_than => $1)");
+            let sql = format!(
+                "SELECT count(*) FROM drop_chunks('telemetry.{what}', older_than => $1::timestamptz)"
+            );
             let dropped: i64 = client.query_one(&sql, &[&horizon]).await?.get(0);
             retained.partitions += usize::try_from(dropped).unwrap_or_default();
         }
