@@ -6,7 +6,7 @@ use platform::testing::{budget, on_each_database};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use shared_protocol::{Source, Stream};
 
-use crate::world::{World, is_stored, known};
+use crate::world::{Sent, World, is_stored, known};
 
 const SECOND: i64 = 1_000_000;
 
@@ -71,13 +71,13 @@ fn changes_are_exact_in_any_order() {
             let (one, two) = tokio::join!(
                 world
                     .ingestor
-                    .ingest(halves.0.iter().map(|sent| sent.delivery()).collect()),
+                    .ingest(halves.0.iter().map(Sent::delivery).collect()),
                 other.ingest(
                     halves
                         .1
                         .iter()
                         .chain(left.first())
-                        .map(|sent| sent.delivery())
+                        .map(Sent::delivery)
                         .collect()
                 ),
             );
