@@ -187,7 +187,7 @@ fn no_table_or_view_shows_anothers_rows() {
         for name in [
             "platform.asset",
             "access.api_key",
-            "access.user",
+            "access.\"user\"",
             "web.answer",
             "telemetry.latest",
             "telemetry.own_reading",

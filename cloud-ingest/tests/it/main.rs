@@ -5,6 +5,7 @@ mod access;
 mod api;
 mod broker;
 mod config;
+mod contract;
 mod external;
 mod gateway;
 mod http;

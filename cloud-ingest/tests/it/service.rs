@@ -132,11 +132,10 @@ impl Place {
 
     /// Runs a command on this place's database and returns what it says.
     pub(crate) fn run(&self, args: &[&str]) -> String {
-        let output = program()
-            .args(args)
-            .args(["--database", &self.database])
-            .output()
-            .unwrap();
+        let mut command = program();
+        command.args(args).args(["--database", &self.database]);
+        // A test's own tasks, such as a wire to the database, have to go on meanwhile.
+        let output = tokio::task::block_in_place(|| command.output()).unwrap();
         assert!(output.status.success(), "{args:?}: {}", stderr(&output));
         String::from_utf8(output.stdout).unwrap()
     }

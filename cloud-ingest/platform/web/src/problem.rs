@@ -19,8 +19,9 @@ macro_rules! problems {
     ($($name:ident, $word:literal, $status:ident, $title:literal, $advice:literal;)*) => {
         /// What kind of problem it is. Programs may rely on these words.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
         pub enum Code {
-            $(#[doc = $title] #[serde(rename = $word)] $name,)*
+            $(#[doc = $title] $name,)*
         }
 
         impl Code {
@@ -342,5 +343,18 @@ impl utoipa::IntoResponses for Problems {
         .into_iter()
         .map(|(status, description)| (status.to_owned(), answer(description)))
         .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_written_as_the_table_has_them() {
+        for code in Code::ALL {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.word());
+            assert!(reference().contains(&format!("`{}`", code.word())));
+        }
     }
 }
