@@ -42,11 +42,7 @@ fn a_command_arrives_signed_and_is_listed() {
         let payload = timeout(Duration::from_secs(20), heard).await.unwrap();
         let command = Command::open(&payload, &place.cloud, &gateway.id).unwrap();
         assert_eq!(command.body, CommandBody::Ping);
-        let name: String = command
-            .id
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let name = format!("{:032x}", u128::from_be_bytes(command.id));
         assert_eq!(name, id.trim());
         let list = place.run(&["command", "list", "--gateway", "depot-1"]);
         assert!(list.contains(&name) && list.contains("sent"), "{list}");
