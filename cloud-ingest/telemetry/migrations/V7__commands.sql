@@ -32,12 +32,6 @@ COMMENT ON COLUMN telemetry.command.next_at IS 'When it is sent again if there i
 COMMENT ON COLUMN telemetry.command.received_at IS 'When the gateway says that it received it.';
 COMMENT ON COLUMN telemetry.command.ended_at IS 'When the gateway says that it ended, or when it expired.';
 
--- As platform.own_assets: inlined, with the rights of whoever reads.
-CREATE FUNCTION telemetry.own_gateways() RETURNS SETOF int
-LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT g.id FROM platform.gateway AS g WHERE g.organization_id = (SELECT platform.current_organization())
-$$;
-COMMENT ON FUNCTION telemetry.own_gateways IS 'The gateways of the organisation that this transaction acts for.';
-CALL platform.expose('telemetry.command', 'telemetry.own_command', 's.gateway_id IN (SELECT telemetry.own_gateways())');
+CALL telemetry.protect('telemetry.command', 'gateway_id IN (SELECT id FROM platform.gateway)');
 
 INSERT INTO telemetry.retention VALUES ('command', '400 days', NULL);

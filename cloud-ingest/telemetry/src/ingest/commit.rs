@@ -19,6 +19,7 @@ use super::{
     define,
     plan::{Closed, ClosedAs, Fate, plan},
     quarantine::{self, Unusable},
+    states::{IsState, States},
     write,
 };
 use crate::{
@@ -45,6 +46,7 @@ pub(crate) async fn commit(
     client: &mut Client,
     blocks: &[Prepared<'_>],
     now: Timestamp,
+    is_state: &IsState,
     may_keep: &(dyn Fn(&str) -> bool + Sync),
 ) -> Result<Vec<Settled>, Trouble> {
     let tx = client.transaction().await?;
@@ -57,14 +59,16 @@ pub(crate) async fn commit(
     let new_columns = define::judge(&tx, &mut batch).await?;
 
     let mut latest = LatestValues::default();
-    write::samples(&tx, &batch, &mut latest).await?;
+    let mut states = States::new(Arc::clone(is_state));
+    write::samples(&tx, &batch, &mut latest, &mut states).await?;
     define::insert(&tx, &new_columns).await?;
     write::records(&tx, &batch).await?;
     let mut tallies = tallies(&batch);
     write::gaps(&tx, &batch, &mut tallies).await?;
     write::unplaced(&tx, &batch).await?;
     write::digests(&tx, &batch).await?;
-    latest.write(&tx).await?;
+    let before = latest.write(&tx).await?;
+    states.write(&tx, &before).await?;
     let conflicts_kept = write_quarantine(&tx, &batch, may_keep).await?;
     write::ledgers(&tx, &ledgers, &tallies).await?;
     tx.commit().await?;

@@ -11,7 +11,8 @@ use std::{
 use platform::Client;
 use shared_protocol::Epoch;
 
-use crate::{columns::EpochColumns, trouble::Trouble};
+use super::states::IsState;
+use crate::{columns::EpochColumns, layout::layout, trouble::Trouble};
 
 /// More than any fleet has at a time; what is forgotten is asked for again.
 const MOST: usize = 100_000;
@@ -39,6 +40,7 @@ struct Remembered {
     latest: [HashSet<AssetSource>; 2],
     boots: HashSet<(i32, u64)>,
     columns: HashMap<i64, Arc<EpochColumns>>,
+    states: Option<IsState>,
 }
 
 /// The memory of an ingestor.
@@ -240,6 +242,28 @@ impl Known {
         client.execute(sql, &[&gateways, &boots, &learnt]).await?;
         self.remember(generation, |memory| add(&mut memory.boots, missing));
         Ok(true)
+    }
+
+    /// Which slots are states.
+    pub(crate) async fn states(&self, client: &Client) -> Result<IsState, Trouble> {
+        let (known, generation) = {
+            let memory = self.memory();
+            (memory.states.clone(), memory.generation)
+        };
+        if let Some(states) = known {
+            return Ok(states);
+        }
+        let sql = include_str!("../../queries/state_signals.sql");
+        let rows = client.query(sql, &[]).await?;
+        let columns: HashSet<&str> = rows.iter().map(|row| row.get(0)).collect();
+        let slots = layout().slots.iter();
+        let states: IsState = slots
+            .map(|slot| columns.contains(slot.signal.column.as_str()))
+            .collect();
+        self.remember(generation, |memory| {
+            memory.states = Some(Arc::clone(&states));
+        });
+        Ok(states)
     }
 
     /// The columns of an epoch; asks again when told so.

@@ -14,6 +14,7 @@ use super::{
     block::{Opened, Prepared, RecordRows, Settled, Timeless, Work},
     define::{define, ensure_extra_signals},
     known::{KnownEpoch, Latest, MOST_EPOCHS},
+    states::IsState,
 };
 use crate::{
     columns::{EpochColumns, Target},
@@ -28,6 +29,8 @@ pub(crate) struct Ready<'a> {
     pub(crate) prepared: Vec<Prepared<'a>>,
     pub(crate) settled: Vec<Settled>,
     pub(crate) learnt: bool,
+    /// Which slots are states.
+    pub(crate) is_state: IsState,
 }
 
 /// The assets of gateways' local keys, by gateway; or it names too many.
@@ -119,6 +122,7 @@ impl Ingestor {
                     .push(Settled::without_ledger(block.at, wait(not_yet))),
             }
         }
+        ready.is_state = known.states(client).await?;
         ready.learnt = self.ensure_rows(client, &ready.prepared).await?;
         Ok(ready)
     }

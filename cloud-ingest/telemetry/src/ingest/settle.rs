@@ -92,7 +92,7 @@ impl Ingestor {
                 continue;
             }
             let now = self.0.clock.now();
-            match in_time(commit(client, &part, now, &may_keep)).await {
+            match in_time(commit(client, &part, now, &ready.is_state, &may_keep)).await {
                 Ok(settled) => progress.settled.extend(settled),
                 Err(trouble) if trouble.failure() != Failure::Data => return Err(trouble),
                 Err(_) if part.len() > 1 => {

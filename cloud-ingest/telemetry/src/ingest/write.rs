@@ -10,6 +10,7 @@ use super::{
     block::Work,
     commit::{Tally, unzip_keys},
     latest::{LatestValues, time},
+    states::States,
 };
 use crate::{
     command,
@@ -26,6 +27,7 @@ pub(crate) async fn samples(
     tx: &Transaction<'_>,
     batch: &Batch<'_, '_>,
     latest: &mut LatestValues,
+    states: &mut States,
 ) -> Result<(), Trouble> {
     let blocks: Vec<&Rows> = batch
         .written()
@@ -37,6 +39,7 @@ pub(crate) async fn samples(
     let mut minutes = Minutes::default();
     for rows in &blocks {
         latest.add(rows);
+        states.add(rows);
         minutes.add(rows);
     }
     let (target, wide) = wide_rows(&blocks);

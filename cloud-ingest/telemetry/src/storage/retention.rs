@@ -7,7 +7,8 @@ use platform::{Db, Flavour, MigrateError, Server, failure::in_words, migrate::lo
 use super::{PARTITIONED, StorageError, is_by_day};
 
 /// Rows of tables that are not partitioned: table and its time.
-const BY_ROW: [(&str, &str); 6] = [
+const BY_ROW: [(&str, &str); 7] = [
+    ("state_change", "time"),
     ("command", "expires_at"),
     ("rollup_day", "bucket"),
     ("record", "time"),
@@ -90,8 +91,9 @@ async fn remove(
             let rest = format!("{what}_rest");
             retained.rows += delete(client, &rest, time, horizon).await?;
         } else {
-            let sql =
-                format!("SELECT count(*) FROM drop_chunks('telemetry.{what}', older_than => $1)");
+            let sql = format!(
+                "SELECT count(*) FROM drop_chunks('telemetry.{what}', older_than => $1::timestamptz)"
+            );
             let dropped: i64 = client.query_one(&sql, &[&horizon]).await?.get(0);
             retained.partitions += usize::try_from(dropped).unwrap_or_default();
         }

@@ -9,6 +9,7 @@ mod poison;
 mod reading;
 mod readmit;
 mod rollups;
+mod states;
 mod storage;
 mod time;
 mod trouble;

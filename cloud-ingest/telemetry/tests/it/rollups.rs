@@ -3,10 +3,7 @@
 //! The rates of faults are those of the Time Series Benchmark Suite's IoT case: 5 % of batches out of order, 30 % of
 //! entries out of order, 1 % of batches and 10 % of entries missing.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use jiff::{Timestamp, ToSpan as _};
 use platform::testing::{budget, on_each_database};
@@ -263,7 +260,6 @@ fn a_week_of_backlog_is_rolled_up() {
         // Partitions that came later take their rows out of the default one.
         prepare_storage(&world.db, now()).await.unwrap();
         check(&world, &gateway, &database.label).await;
-        assert!(begun.elapsed() < Duration::from_secs(300));
     });
 }
 
