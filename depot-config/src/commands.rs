@@ -13,7 +13,7 @@ use clap::Subcommand;
 use config_file::{Faults, Schema, example, json_schema, reference};
 use depot_config::{
     depot,
-    depot::{Depot, Phase},
+    depot::{CircuitSum, Depot, Phase},
     devices,
     devices::DEVICES,
     tariff::{self, BOOKS, Book, HOLIDAYS, Origin, PRICES, PriceTable, import, show},
@@ -135,18 +135,20 @@ pub(crate) fn summary(depot: &Depot) -> String {
 }
 
 fn sums_of(depot: &Depot) -> String {
-    let mut text = format!(
-        "\n  {:<24} {:>18} {:>18} {:>18}",
+    let head = format!(
+        "  {:<24} {:>18} {:>18} {:>18}",
         "circuit, A of A", "L1", "L2", "L3"
     );
-    for sum in depot.fallback().circuits {
-        text.push_str(&format!("\n  {:<24}", sum.circuit.as_str()));
-        for phase in Phase::ALL {
+    let row = |sum: &CircuitSum| {
+        let [l1, l2, l3] = Phase::ALL.map(|phase| {
             let (current, usable) = (sum.current[phase as usize], sum.usable[phase as usize]);
-            text.push_str(&format!(" {:>18}", format!("{current:.1} of {usable:.1}")));
-        }
-    }
-    text
+            format!("{current:.1} of {usable:.1}")
+        });
+        format!("  {:<24} {l1:>18} {l2:>18} {l3:>18}", sum.circuit.as_str())
+    };
+    let sums = depot.fallback().circuits;
+    let rows: Vec<_> = std::iter::once(head).chain(sums.iter().map(row)).collect();
+    format!("\n{}", rows.join("\n"))
 }
 
 pub(crate) fn schema(kind: Kind, json: bool, as_example: bool) {

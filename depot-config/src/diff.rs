@@ -40,9 +40,8 @@ pub fn diff(old: &Depot, new: &Depot) -> Vec<Change> {
 
 /// What tells the tables of an array apart.
 fn identity(table: &Table) -> &str {
-    let keys = ["id", "name", "date"].iter();
-    keys.filter_map(|key| table.get(*key)?.as_str())
-        .next()
+    let mut keys = ["id", "name", "date"].iter();
+    keys.find_map(|key| table.get(*key)?.as_str())
         .unwrap_or_default()
 }
 

@@ -118,16 +118,15 @@ pub(crate) fn circuit(circuit: &Circuit) -> String {
 
 /// What limits a circuit besides its breaker; may be empty.
 pub(crate) fn limits(circuit: &Circuit) -> String {
-    let mut text = String::new();
+    let mut parts = Vec::new();
     if let Some(limits) = &circuit.phase_limits {
         let limits: Vec<_> = limits.iter().map(f64::to_string).collect();
-        text.push_str(&format!("at most {} A", limits.join("/")));
+        parts.push(format!("at most {} A", limits.join("/")));
     }
     if circuit.reserved > 0.0 {
-        let comma = if text.is_empty() { "" } else { ", " };
-        text.push_str(&format!("{comma}{} A reserved", circuit.reserved));
+        parts.push(format!("{} A reserved", circuit.reserved));
     }
-    text
+    parts.join(", ")
 }
 
 /// Id, connectors and currents of a station: its most, and what it falls back to.

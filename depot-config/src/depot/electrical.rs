@@ -181,7 +181,7 @@ impl Connector {
         match (self, three_phase) {
             (Self::Type1, _) => Some(80.0),
             (Self::Type2, false) => Some(70.0),
-            (Self::Type2, true) | (Self::GbtAc, true) => Some(63.0),
+            (Self::Type2 | Self::GbtAc, true) => Some(63.0),
             (Self::GbtAc, false) => Some(32.0),
             _ => None,
         }

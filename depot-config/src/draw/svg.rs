@@ -53,8 +53,7 @@ pub fn svg(depot: &Depot) -> String {
         }
     }
     drawing.text(MARGIN, MARGIN + 12.0, "t", &title);
-    let legend =
-        "□ breaker   ◎ transformer   Ⓜ meter   station: most, alone = when nobody tells it a limit";
+    let legend = "□ breaker · ◎ transformer · (M) meter · station: its most, alone = when nobody tells it a limit";
     drawing.text(MARGIN, MARGIN + 30.0, "m", legend);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0}\" height=\"{1:.0}\" viewBox=\"0 0 {0:.0} {1:.0}\">\n\

@@ -54,6 +54,11 @@ const MONTHS: [&str; 12] = [
 /// More faults than this are not told one by one.
 const MOST_FAULTS: usize = 50;
 
+/// Tariff, division, month.
+type Key = (String, String, Month);
+/// The price of each charge and the line that it stands on.
+type Found = BTreeMap<String, (Decimal, u64)>;
+
 /// Where the columns are.
 enum Columns {
     Own([usize; 5]),
@@ -106,8 +111,7 @@ pub fn import(
     let columns = columns(&headers).map_err(|fault| ImportError(vec![fault]))?;
     let mut faults = Vec::new();
     let mut left_out = BTreeMap::new();
-    let mut months: BTreeMap<(String, String, Month), BTreeMap<String, (Decimal, u64)>> =
-        BTreeMap::new();
+    let mut months: BTreeMap<Key, Found> = BTreeMap::new();
     for record in reader.records() {
         if faults.len() > MOST_FAULTS {
             faults.push("and more".to_owned());

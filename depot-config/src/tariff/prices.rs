@@ -302,12 +302,9 @@ impl PriceTable {
                 hash.update(format!("{charge}={price}\n"));
             }
         }
-        self.digest = hash
-            .finalize()
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digest = hash.finalize();
+        let (first, _) = digest.split_at(8);
+        self.digest = hex::encode(first);
         faults
     }
 }

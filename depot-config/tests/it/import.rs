@@ -128,8 +128,7 @@ fn the_public_form_becomes_a_table_with_source_and_date() {
 #[test]
 fn the_own_form_is_read() {
     let book = BOOKS.shipped("cfe").unwrap().unwrap();
-    let mut csv = "tariff,division,month,charge,price\n".to_owned();
-    for charge in [
+    let charges = [
         "suministro",
         "transmision",
         "cenace",
@@ -137,9 +136,9 @@ fn the_own_form_is_read() {
         "generacion",
         "distribucion",
         "capacidad",
-    ] {
-        csv.push_str(&format!("PDBT,jalisco,2026-05,{charge},1.25\n"));
-    }
+    ];
+    let rows = charges.map(|charge| format!("PDBT,jalisco,2026-05,{charge},1.25\n"));
+    let csv = format!("tariff,division,month,charge,price\n{}", rows.concat());
     let imported = import(&csv, &book, "cfe", origin()).unwrap();
     assert_eq!(imported.table.months[0].prices.len(), 7);
     assert_eq!(imported.table.months[0].division, "Jalisco");

@@ -1,6 +1,6 @@
 //! What is printed reads back as the same.
 
-use std::path::Path;
+use std::{fmt::Write, path::Path};
 
 use depot_config::{
     depot::{Connector, Depot, Phases, VoltageSystem},
@@ -58,22 +58,24 @@ proptest! {
             VoltageSystem::TEXTS[system],
         );
         if let Some(limits) = &limits {
-            text += &format!("phase_limits = {limits:?}\n");
+            writeln!(text, "phase_limits = {limits:?}").unwrap();
         }
         if let Some(power) = power {
-            text += &format!("transformer = {{ power = {power:?}, voltage_system = \"440Y/254\" }}\n");
+            writeln!(text, "transformer = {{ power = {power:?}, voltage_system = \"440Y/254\" }}").unwrap();
         }
         for (index, (phases, most, connector, ocpp)) in stations.iter().enumerate() {
             // Type 1 is single-phase.
             let connector = if *connector == 0 { "CCS1" } else { Connector::TEXTS[*connector] };
-            text += &format!(
+            let fallback = if *ocpp { "6".to_owned() } else { format!("{most:?}") };
+            writeln!(
+                text,
                 "[[station]]\nid = \"s{index}\"\ncircuit = \"main\"\nphases = \"{}\"\nconnectors = [\"{connector}\"]\n\
-                 max_current = {most:?}\nfallback_current = {}\n",
+                 max_current = {most:?}\nfallback_current = {fallback}",
                 Phases::TEXTS[*phases],
-                if *ocpp { "6".to_owned() } else { format!("{most:?}") },
-            );
+            )
+            .unwrap();
             if *ocpp {
-                text += &format!("ocpp = {{ id = \"CP-{index}\", version = \"2.0.1\" }}\n");
+                writeln!(text, "ocpp = {{ id = \"CP-{index}\", version = \"2.0.1\" }}").unwrap();
             }
         }
         let depot = Depot::parse(Path::new("d.toml"), &text).unwrap();
