@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use config_file::{HostPort, Kind, Syntax, options};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// TCP port of Modbus (MODBUS Messaging on TCP/IP Implementation Guide V1.0b §4.2.1).
 const MODBUS_PORT: u16 = 502;
@@ -113,6 +113,12 @@ impl TryFrom<String> for ModbusAddress {
 
     fn try_from(text: String) -> Result<Self, String> {
         text.parse()
+    }
+}
+
+impl Serialize for ModbusAddress {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -1,29 +1,49 @@
-//! The depot file: what is installed where, and what feeds it.
+//! The depot file: what is installed where, what feeds it, who works when, and what the utility bills.
 
+mod billing;
 mod check;
 mod circuits;
+mod contract;
+mod currents;
+mod electrical;
+mod fallback;
 mod phases;
 mod schema;
+mod work;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use config_file::{Faults, Spans};
-use jiff::tz::TimeZone;
-use serde::Deserialize;
+use jiff::{civil::Date, tz::TimeZone};
+use serde::{Deserialize, Serialize};
 use shared_protocol::{AssetKey, GatewayId};
 
+pub use contract::Contract;
+pub use currents::{Currents, worst};
+pub use electrical::{
+    Circuit, Connection, Connector, Ocpp, OcppVersion, Station, Transformer, VectorGroup,
+    VoltageSystem,
+};
+pub use fallback::{CircuitSum, Fallback};
 pub use phases::{Phase, Phases};
 pub use schema::SCHEMA;
+pub(crate) use work::DATE;
+pub use work::{Shift, Weekday};
 
-use crate::ModbusAddress;
+use crate::{
+    ModbusAddress,
+    tariff::{Book, HolidayCalendar, Month, PriceTable, Prices, Service, TariffError},
+};
 
 /// One depot.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Depot {
     /// The depot as a whole.
     #[serde(rename = "depot")]
     pub site: Site,
+    /// What the utility delivers and bills.
+    pub contract: Option<Contract>,
     /// Its circuits, in the order of the file.
     #[serde(rename = "circuit")]
     pub circuits: Vec<Circuit>,
@@ -39,10 +59,30 @@ pub struct Depot {
     /// Its gateways.
     #[serde(rename = "gateway")]
     pub gateways: Vec<Gateway>,
+    /// When vehicles leave and come back.
+    #[serde(rename = "shift")]
+    pub shifts: Vec<Shift>,
+    /// Days on which the depot rests, besides those of its holiday calendar.
+    #[serde(rename = "holiday")]
+    pub holidays: Vec<Holiday>,
+    /// What the file names, read with it.
+    #[serde(skip)]
+    pub named: Named,
+}
+
+/// What a depot file names, read with it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Named {
+    /// The holiday calendar.
+    pub holidays: Option<Arc<HolidayCalendar>>,
+    /// The tariff book.
+    pub book: Option<Arc<Book>>,
+    /// The price table.
+    pub prices: Option<Arc<PriceTable>>,
 }
 
 /// The depot as a whole.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Site {
     /// Its id.
@@ -50,68 +90,40 @@ pub struct Site {
     /// What people call it.
     pub name: String,
     /// The zone of its clocks and of its tariff.
-    #[serde(deserialize_with = "bundled_time_zone")]
+    #[serde(
+        deserialize_with = "bundled_time_zone",
+        serialize_with = "time_zone_name"
+    )]
     pub time_zone: TimeZone,
     /// Degrees, north positive.
     pub latitude: f64,
     /// Degrees, east positive.
     pub longitude: f64,
-    /// Nominal voltage between two phases, in V.
-    pub voltage: f64,
-}
-
-/// What one breaker protects.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Circuit {
-    /// Its id.
-    pub id: AssetKey,
-    /// The circuit that feeds it; `None` at the supply.
-    pub parent: Option<AssetKey>,
-    /// Rating of its breaker per phase, in A.
-    pub breaker: u32,
-    /// The phases that it carries.
-    pub phases: Phases,
-    /// Whether it carries its full rating continuously.
-    pub rated_100_percent: bool,
-    /// Kept free per phase for loads that are not stations, in A.
-    pub reserved: f64,
-}
-
-/// A charging station with one connector.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Station {
-    /// Its id.
-    pub id: AssetKey,
-    /// The circuit that feeds it.
-    pub circuit: AssetKey,
-    /// The phases that it is wired to, in the order of its terminals.
-    pub phases: Phases,
-    /// What plugs into the vehicle.
-    pub connector: String,
-    /// Most that it draws from each of its phases, in A.
-    pub max_current: f64,
-    /// What it falls back to by itself when nobody tells it a limit, in A.
-    pub fallback_current: f64,
-    /// How it is read and limited.
-    pub modbus: Option<Unit>,
+    /// What its circuits carry that are behind no transformer of this file.
+    pub voltage_system: VoltageSystem,
+    /// The statutory holidays on which it rests: name of a holiday calendar that ships, or path of a file; `None` when
+    /// it works on them.
+    pub holiday_calendar: Option<String>,
+    /// Stated on purpose: no station charges while no gateway tells it a limit.
+    pub stops_without_gateway: bool,
 }
 
 /// A meter and the circuit that it measures.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Meter {
     /// Its id.
     pub id: AssetKey,
     /// The circuit that it measures.
     pub circuit: AssetKey,
+    /// The gateway that reads it; `None` where there is only one.
+    pub gateway: Option<GatewayId>,
     /// How it is read.
     pub modbus: Unit,
 }
 
 /// A unit on a Modbus line.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unit {
     /// The line that it is on.
@@ -123,25 +135,37 @@ pub struct Unit {
 }
 
 /// Where a vehicle stands.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parking {
     /// Its id.
     pub id: AssetKey,
     /// The station whose cable reaches it.
     pub station: Option<AssetKey>,
+    /// Which connector of the station, counted from 1.
+    pub connector: u8,
 }
 
 /// A gateway of the depot.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gateway {
     /// The id in its own configuration.
     pub id: GatewayId,
 }
 
+/// A day on which the depot rests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Holiday {
+    /// The day.
+    pub date: Date,
+    /// What people call it.
+    pub name: String,
+}
+
 impl Depot {
-    /// Reads a depot file and checks it, with the device maps that it names.
+    /// Reads a depot file and checks it, with the device maps and price tables that it names.
     ///
     /// # Errors
     /// Everything that is wrong: keys, references, loops, phases, and breakers that would not hold if every
@@ -155,35 +179,78 @@ impl Depot {
         Self::checked(config_file::parse(path, text, &SCHEMA)?)
     }
 
-    fn checked((depot, spans): (Self, Spans)) -> Result<Self, Faults> {
-        Faults::check(check::check(&depot, &spans))?;
-        Ok(depot)
+    /// The text of a file that reads back as this depot.
+    pub fn print(&self) -> String {
+        config_file::print(self, &SCHEMA).expect("a depot is a table of TOML")
     }
-}
 
-impl Site {
-    /// Power of 1 A on each of these phases at nominal voltage and power factor 1, in W: between a phase and
-    /// neutral, between two phases, or in all three.
-    pub fn power_per_ampere(&self, phases: &Phases) -> f64 {
-        match phases.as_slice().len() {
-            1 => self.voltage / 3.0_f64.sqrt(),
-            2 => self.voltage,
-            _ => self.voltage * 3.0_f64.sqrt(),
+    /// What each circuit carries when every station falls back by itself, and how many vehicles still charge.
+    /// Of a depot that was read here: circuits that feed each other have no sums.
+    pub fn fallback(&self) -> Fallback {
+        Fallback::of(self)
+    }
+
+    /// The voltages of the circuit with this id.
+    pub fn voltage_system(&self, circuit: &AssetKey) -> VoltageSystem {
+        let mut next = Some(circuit);
+        // No way up is longer than there are circuits.
+        for _ in &self.circuits {
+            let Some(circuit) = next.and_then(|id| self.circuits.iter().find(|c| c.id == *id))
+            else {
+                break;
+            };
+            if let Some(transformer) = &circuit.transformer {
+                return transformer.voltage_system;
+            }
+            next = circuit.parent.as_ref();
         }
+        self.site.voltage_system
     }
-}
 
-impl Circuit {
-    /// What it may carry per phase for as long as charging takes, in A: its rating or 80 % of it (a load of three
-    /// hours or more is continuous: NOM-001-SEDE-2012 and NEC, 100, 210-20(a), 215-3), less what is reserved.
-    pub fn usable(&self) -> f64 {
-        let rating = f64::from(self.breaker);
-        let continuous = if self.rated_100_percent {
-            rating
-        } else {
-            rating * 4.0 / 5.0
-        };
-        continuous - self.reserved
+    /// Power of a station at a current on each of its phases, in W, at nominal voltage and power factor 1.
+    pub fn station_power(&self, station: &Station, current: f64) -> f64 {
+        current
+            * self
+                .voltage_system(&station.circuit)
+                .power_per_ampere(station.connection())
+    }
+
+    /// The tariff of its contract; `None` without a contract.
+    ///
+    /// # Errors
+    /// The tariff book does not have it.
+    pub fn service(&self) -> Option<Result<Service<'_>, TariffError>> {
+        let (contract, book) = (self.contract.as_ref()?, self.named.book.as_ref()?);
+        Some(book.service(
+            &contract.tariff,
+            &contract.division,
+            self.site.time_zone.clone(),
+        ))
+    }
+
+    /// The prices of its contract for a month; `None` without a contract or price table.
+    ///
+    /// # Errors
+    /// The table lacks the month.
+    pub fn prices(&self, month: Month) -> Option<Result<Prices<'_>, TariffError>> {
+        let (contract, book) = (self.contract.as_ref()?, self.named.book.as_ref()?);
+        let table = self.named.prices.as_ref()?;
+        Some(table.of(book, &contract.tariff, &contract.division, month))
+    }
+
+    /// The name of the day of rest that a date is at this depot.
+    pub fn rests(&self, date: Date) -> Option<&str> {
+        let own = self.holidays.iter().find(|day| day.date == date);
+        let statutory = self.named.holidays.as_ref();
+        own.map(|day| day.name.as_str())
+            .or_else(|| statutory.and_then(|holidays| holidays.name_of(date)))
+    }
+
+    fn checked((mut depot, spans): (Self, Spans)) -> Result<Self, Faults> {
+        let (faults, named) = check::check(&depot, &spans);
+        Faults::check(faults)?;
+        depot.named = named;
+        Ok(depot)
     }
 }
 
@@ -194,4 +261,8 @@ fn bundled_time_zone<'de, D: serde::Deserializer<'de>>(
     jiff::tz::TimeZoneDatabase::bundled()
         .get(&name)
         .map_err(serde::de::Error::custom)
+}
+
+fn time_zone_name<S: serde::Serializer>(zone: &TimeZone, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(zone.iana_name().unwrap_or("UTC"))
 }

@@ -1,15 +1,23 @@
 //! What a depot is: its circuits, charging stations, meters and parking places in one TOML file, and the maps
-//! of the Modbus devices that stand in it. Files are read with everything that is wrong with them told at once,
+//! of the Modbus devices that stand in it; the tariffs by which its energy is billed. Files are read with everything that is wrong with them told at once,
 //! with line and key; what is read here is sound.
 //!
 //! | file | subject |
 //! |---|---|
 //! | `depot.rs` | the depot file: [`Depot`](depot::Depot) |
-//! | `depot/check.rs` | ids, references, units, fall-backs |
+//! | `depot/electrical.rs` | ratings of circuits, transformers and stations |
+//! | `depot/currents.rs` | currents as phasors, also through transformers |
+//! | `depot/fallback.rs` | what flows when every station falls back by itself |
+//! | `depot/check.rs` | ids, references, units, connectors, fall-backs |
 //! | `depot/circuits.rs` | loops, phases, breakers that hold when all stations fall back |
+//! | `depot/billing.rs` | contract, tariff and prices fit together |
+//! | `tariff.rs` | tariffs, holidays and prices as data, and what they say of an instant |
+//! | `draw.rs` | the single-line diagram: [`draw`] |
+//! | `diff.rs` | what changed between two depots, by key: [`diff`] |
+//! | `new.rs` | a depot from answers to questions: [`new`] |
 //! | `devices.rs` | device maps: [`DEVICES`](devices::DEVICES), those that ship and anybody's own |
 //! | `address.rs` | where a Modbus line is: [`ModbusAddress`] |
-//! | `build.rs` | the maps in the folder `devices`, put into the binary |
+//! | `build.rs` | the files that ship, put into the binary |
 //!
 //! The command `depot-config` is a thin shell over this library.
 
@@ -18,5 +26,9 @@
 mod address;
 pub mod depot;
 pub mod devices;
+pub mod diff;
+pub mod draw;
+pub mod new;
+pub mod tariff;
 
 pub use address::{ModbusAddress, Parity};

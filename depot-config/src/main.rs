@@ -1,12 +1,18 @@
-//! The command `depot-config`: checks depot files and device maps, and tells what may stand in them.
+//! The command `depot-config`: checks depot files, tariffs and device maps, draws and compares depots, and tells what
+//! may stand in the files.
 
-use std::{fmt::Display, path::PathBuf, process::ExitCode};
+mod commands;
+
+use std::{io, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use config_file::{Faults, Schema, example, json_schema, reference};
-use depot_config::{depot, depot::Depot, devices, devices::DEVICES};
+use depot_config::{
+    depot::Depot,
+    diff::diff,
+    draw::{svg, terminal},
+};
 
-/// Checks depot files and device maps.
+/// Checks, draws and compares depot files; keeps tariffs and device maps.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -21,9 +27,40 @@ enum Command {
         /// What the files are.
         #[arg(long, value_enum, default_value = "depot")]
         kind: Kind,
+        /// Prints what every circuit carries when all stations fall back by themselves.
+        #[arg(long)]
+        sums: bool,
         /// The files.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+    },
+    /// Draws the single-line diagram of a depot.
+    Draw {
+        /// As SVG; without it, for the terminal.
+        #[arg(long)]
+        svg: bool,
+        /// Writes the drawing to a file.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// The depot.
+        file: PathBuf,
+    },
+    /// Tells by key what changed between two depots; ends with status 1 when something did.
+    Diff {
+        /// The old one.
+        old: PathBuf,
+        /// The new one.
+        new: PathBuf,
+    },
+    /// Asks the questions for a new depot and writes its file.
+    New {
+        /// The file to write; it must not be there yet.
+        file: PathBuf,
+    },
+    /// Shows and imports tariffs.
+    Tariffs {
+        #[command(subcommand)]
+        command: commands::Tariffs,
     },
     /// Prints what may stand in a file.
     Schema {
@@ -51,103 +88,72 @@ enum Kind {
     Depot,
     /// The map of a Modbus device.
     Device,
+    /// A tariff book: hours and charges.
+    Tariff,
+    /// A holiday calendar.
+    Holidays,
+    /// A price table.
+    Prices,
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {
-        Command::Check { kind, files } => check(kind, &files),
+    match run(Arguments::parse().command) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    match command {
+        Command::Check { kind, sums, files } => Ok(commands::check(kind, sums, &files)),
+        Command::Draw {
+            svg: as_svg,
+            out,
+            file,
+        } => {
+            let depot = Depot::read(&file)?;
+            let drawing = if as_svg {
+                svg(&depot)
+            } else {
+                terminal(&depot)
+            };
+            match out {
+                Some(out) => std::fs::write(&out, drawing)
+                    .map_err(|error| format!("{}: it cannot be written: {error}", out.display()))?,
+                None => print!("{drawing}"),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Diff { old, new } => {
+            let changes = diff(&Depot::read(&old)?, &Depot::read(&new)?);
+            for change in &changes {
+                println!("{change}");
+            }
+            Ok(ExitCode::from(u8::from(!changes.is_empty())))
+        }
+        Command::New { file } => {
+            if file.exists() {
+                return Err(
+                    format!("{}: expected a file that is not there yet", file.display()).into(),
+                );
+            }
+            let depot = depot_config::new::new(&mut io::stdin().lock(), &mut io::stdout().lock())?;
+            commands::write_new(&file, &depot.print())?;
+            println!("{}: written: {}", file.display(), commands::summary(&depot));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Tariffs { command } => commands::tariffs(command),
         Command::Schema {
             kind,
             json,
             example,
         } => {
-            schema(kind, json, example);
-            ExitCode::SUCCESS
+            commands::schema(kind, json, example);
+            Ok(ExitCode::SUCCESS)
         }
-        Command::Devices { name } => list(name.as_deref()),
-    }
-}
-
-fn check(kind: Kind, files: &[PathBuf]) -> ExitCode {
-    let mut status = ExitCode::SUCCESS;
-    for file in files {
-        let result: Result<Box<dyn Display>, Faults> = match kind {
-            Kind::Depot => Depot::read(file).map(|depot| Box::new(Summary(depot)) as _),
-            Kind::Device => DEVICES.read(file).map(|map| {
-                Box::new(format!(
-                    "{} {}: {} points",
-                    map.manufacturer,
-                    map.model,
-                    map.points.len()
-                )) as _
-            }),
-        };
-        match result {
-            Ok(summary) => println!("{}: sound: {summary}", file.display()),
-            Err(faults) => {
-                eprintln!("{faults}");
-                status = ExitCode::from(2);
-            }
-        }
-    }
-    status
-}
-
-/// A depot in one line.
-struct Summary(Depot);
-
-impl Display for Summary {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self(depot) = self;
-        let most: f64 = depot
-            .stations
-            .iter()
-            .map(|station| {
-                station.max_current * depot.site.power_per_ampere(&station.phases) / 1000.0
-            })
-            .sum();
-        write!(
-            f,
-            "{}: {} circuits, {} stations of {most:.1} kW together, {} meters, {} parking places",
-            depot.site.name,
-            depot.circuits.len(),
-            depot.stations.len(),
-            depot.meters.len(),
-            depot.parkings.len()
-        )
-    }
-}
-
-fn schema(kind: Kind, json: bool, as_example: bool) {
-    let schema: &'static Schema = match kind {
-        Kind::Depot => &depot::SCHEMA,
-        Kind::Device => &devices::SCHEMA,
-    };
-    if json {
-        println!("{:#}", json_schema(schema));
-    } else if as_example {
-        print!("{}", example(schema));
-    } else {
-        print!("{}", reference(schema));
-    }
-}
-
-fn list(name: Option<&str>) -> ExitCode {
-    let Some(name) = name else {
-        for name in DEVICES.names() {
-            match DEVICES.shipped(name) {
-                Some(Ok(map)) => println!("{name}: {} {}", map.manufacturer, map.model),
-                Some(Err(faults)) => println!("{name}: {faults}"),
-                None => {}
-            }
-        }
-        return ExitCode::SUCCESS;
-    };
-    if let Some((_, text)) = DEVICES.shipped.iter().find(|(shipped, _)| *shipped == name) {
-        print!("{text}");
-        ExitCode::SUCCESS
-    } else {
-        eprintln!("expected the name of a device map that ships, found `{name}`");
-        ExitCode::from(2)
+        Command::Devices { name } => Ok(commands::devices(name.as_deref())),
     }
 }

@@ -3,38 +3,49 @@
 use std::collections::HashMap;
 
 use config_file::{Fault, Loader, Spans, nearest};
-use modbus::map::Kind;
+use modbus::map::{DeviceMap, Kind};
 
-use super::{Depot, circuits::Tree};
-use crate::devices::DEVICES;
+use super::{Connector, Depot, Named, billing, circuits::Tree};
+use crate::{devices::DEVICES, tariff::HOLIDAYS};
 
-/// Least current that a charging station may offer, in A (IEC 61851-1, annex A).
-const LEAST_CURRENT: f64 = 6.0;
+/// No place is farther than this from the meridian of its standard time, in hours (western China: 3.2).
+const FARTHEST_ZONE: f64 = 3.5;
 /// More ids than this are not searched for one that may have been meant.
 const MOST_SEARCHED: usize = 1000;
 
-/// Everything that is wrong.
-pub(super) fn check(depot: &Depot, spans: &Spans) -> Vec<Fault> {
+/// Everything that is wrong, and what the file names.
+pub(super) fn check(depot: &Depot, spans: &Spans) -> (Vec<Fault>, Named) {
     let mut check = Check {
         depot,
         spans,
         faults: Vec::new(),
     };
     check.ids();
+    check.place();
     let circuits = index(depot.circuits.iter().map(|circuit| circuit.id.as_str()));
     let stations = index(depot.stations.iter().map(|station| station.id.as_str()));
     check.stations_known(&stations);
+    check.gateways();
     let tree = Tree::new(&mut check, &circuits);
     tree.check(&mut check);
-    let controlled = check.units();
+    let mut loader = Loader::new(&DEVICES);
+    let controlled = check.units(&mut loader);
+    check.stations();
     check.fallbacks(&controlled);
-    check.faults
+    check.all_stop();
+    check.work();
+    let mut named = billing::check(&mut check);
+    if let Some(name) = &depot.site.holiday_calendar {
+        let key = "depot.holiday_calendar";
+        named.holidays = Loader::new(&HOLIDAYS).load(name, key, spans, &mut check.faults);
+    }
+    (check.faults, named)
 }
 
 pub(super) struct Check<'a> {
     pub(super) depot: &'a Depot,
-    spans: &'a Spans,
-    faults: Vec<Fault>,
+    pub(super) spans: &'a Spans,
+    pub(super) faults: Vec<Fault>,
 }
 
 /// The place of each id.
@@ -108,20 +119,189 @@ impl Check<'_> {
     }
 
     fn stations_known(&mut self, stations: &Index<'_>) {
-        for (index, parking) in self.depot.parkings.iter().enumerate() {
-            if let Some(station) = &parking.station {
-                self.reference(
-                    "station",
-                    &format!("parking[{index}].station"),
-                    station.as_str(),
-                    stations,
+        let depot = self.depot;
+        for (index, parking) in depot.parkings.iter().enumerate() {
+            let Some(id) = &parking.station else { continue };
+            let key = format!("parking[{index}].station");
+            let place = self.reference("station", &key, id.as_str(), stations);
+            let connectors = place.map_or(usize::MAX, |p| depot.stations[p].connectors.len());
+            if usize::from(parking.connector) > connectors {
+                self.fault(
+                    &format!("parking[{index}].connector"),
+                    format!("a connector of station `{id}`, which has {connectors}"),
+                    parking.connector.to_string(),
+                );
+            }
+        }
+        let plugs = depot
+            .parkings
+            .iter()
+            .enumerate()
+            .filter_map(|(index, parking)| {
+                let station = parking.station.as_ref()?;
+                Some((
+                    format!("parking[{index}].station"),
+                    (station, parking.connector),
+                ))
+            });
+        let repeated = self.spans.repeated("a connector of its own", plugs);
+        self.faults.extend(repeated);
+    }
+
+    /// Where there are several gateways, every station and meter says whose it is.
+    fn gateways(&mut self) {
+        let depot = self.depot;
+        let known = index(depot.gateways.iter().map(|gateway| gateway.id.as_str()));
+        let stations = depot.stations.iter().enumerate();
+        let stations = stations.map(|(i, s)| (format!("station[{i}].gateway"), &s.gateway));
+        let meters = depot.meters.iter().enumerate();
+        let meters = meters.map(|(i, m)| (format!("meter[{i}].gateway"), &m.gateway));
+        for (key, gateway) in stations.chain(meters) {
+            match gateway {
+                Some(id) => {
+                    self.reference("gateway", &key, id.as_str(), &known);
+                }
+                None if known.len() > 1 => {
+                    let expected = "the id of a gateway, because there are several";
+                    self.fault(&key, expected, "none");
+                }
+                None => {}
+            }
+        }
+        let identities = depot
+            .stations
+            .iter()
+            .enumerate()
+            .filter_map(|(index, station)| {
+                let ocpp = station.ocpp.as_ref()?;
+                Some((format!("station[{index}].ocpp.id"), &ocpp.id))
+            });
+        let repeated = self.spans.repeated("an identity of its own", identities);
+        self.faults.extend(repeated);
+    }
+
+    /// The place on Earth fits its time zone: a sign or two numbers in the wrong order are the usual mistakes.
+    fn place(&mut self) {
+        let site = &self.depot.site;
+        let name = site.time_zone.iana_name().unwrap_or("UTC");
+        if !name.contains('/') || name.starts_with("Etc/") {
+            return;
+        }
+        // Without summer time: the lesser of the offsets in January and July.
+        let offset = [1, 7].map(|month| {
+            let date = jiff::civil::date(2026, month, 1).at(12, 0, 0, 0);
+            let instant = site.time_zone.to_timestamp(date);
+            instant.map_or(0, |instant| site.time_zone.to_offset(instant).seconds())
+        });
+        let hours = f64::from(offset[0].min(offset[1])) / 3600.0;
+        let difference = (site.longitude / 15.0 - hours).rem_euclid(24.0);
+        if difference.min(24.0 - difference) > FARTHEST_ZONE {
+            self.fault(
+                "depot.longitude",
+                format!("a longitude near {}°, where {name} is", hours * 15.0),
+                format!("{}°", site.longitude),
+            );
+        }
+    }
+
+    /// What a station's connectors can carry.
+    fn stations(&mut self) {
+        let depot = self.depot;
+        for (index, station) in depot.stations.iter().enumerate() {
+            let phases = station.phases.as_slice().len();
+            for (place, connector) in station.connectors.iter().enumerate() {
+                let key = format!("station[{index}].connectors[{place}]");
+                let name = connector.text();
+                if *connector == Connector::Type1 && phases > 2 {
+                    let found = format!("\"{name}\", which is single-phase, on {}", station.phases);
+                    self.fault(&key, "a connector for three phases", found);
+                }
+                let limit = connector.ac_limit(phases > 2).unwrap_or(f64::INFINITY);
+                if station.max_current > limit {
+                    let current = amperes(station.max_current);
+                    self.fault(
+                        &key,
+                        format!("a connector that carries the station's {current} A"),
+                        format!(
+                            "\"{name}\", which carries at most {limit} A on {}",
+                            station.phases
+                        ),
+                    );
+                }
+            }
+            if station.min_current > station.max_current {
+                self.fault(
+                    &format!("station[{index}].min_current"),
+                    format!(
+                        "at most its max_current of {} A",
+                        amperes(station.max_current)
+                    ),
+                    format!("{} A", amperes(station.min_current)),
+                );
+            }
+        }
+    }
+
+    /// A depot in which nothing charges without its gateway is stated, never an accident.
+    fn all_stop(&mut self) {
+        let depot = self.depot;
+        let stopped = !depot.stations.is_empty()
+            && depot
+                .stations
+                .iter()
+                .all(|station| station.fallback_current == 0.0);
+        let hint = "write stops_without_gateway = true in [depot] if that is meant";
+        if stopped && !depot.site.stops_without_gateway {
+            let fault = self.spans.fault(
+                "station[0].fallback_current",
+                "a station that still charges when no gateway tells it a limit",
+                "0 A at all of them",
+            );
+            self.faults.push(fault.hint(hint));
+        } else if !stopped && depot.site.stops_without_gateway {
+            self.fault(
+                "depot.stops_without_gateway",
+                "a fallback_current of 0 A at every station",
+                "one that still charges",
+            );
+        }
+    }
+
+    fn work(&mut self) {
+        let depot = self.depot;
+        let names = depot.shifts.iter().enumerate();
+        let names = names.map(|(index, shift)| (format!("shift[{index}].name"), &shift.name));
+        let repeated = self.spans.repeated("a name of its own", names);
+        self.faults.extend(repeated);
+        let dates = depot.holidays.iter().enumerate();
+        let dates = dates.map(|(index, day)| (format!("holiday[{index}].date"), day.date));
+        let repeated = self.spans.repeated("each day once", dates);
+        self.faults.extend(repeated);
+        for (index, shift) in depot.shifts.iter().enumerate() {
+            let days = shift.days.iter().enumerate();
+            let days = days.map(|(day, name)| (format!("shift[{index}].days[{day}]"), name));
+            let repeated = self.spans.repeated("each day once", days);
+            self.faults.extend(repeated);
+            if shift.leaves == shift.returns {
+                self.fault(
+                    &format!("shift[{index}].returns"),
+                    "another time than that at which its vehicles leave",
+                    "the same",
+                );
+            }
+            let places = depot.parkings.len();
+            if places > 0 && shift.vehicles as usize > places {
+                self.fault(
+                    &format!("shift[{index}].vehicles"),
+                    format!("at most the {places} parking places of the depot"),
+                    shift.vehicles.to_string(),
                 );
             }
         }
     }
 
     /// Checks every unit and its map; tells for each station whether a limit can be written to it.
-    fn units(&mut self) -> Vec<bool> {
+    fn units(&mut self, maps: &mut Loader<DeviceMap>) -> Vec<bool> {
         let depot = self.depot;
         let stations = depot.stations.iter().enumerate();
         let stations = stations.map(|(index, station)| {
@@ -145,11 +325,11 @@ impl Check<'_> {
             .filter_map(|(key, unit, _)| Some((key.clone(), (*unit)?)));
         self.faults
             .extend(self.spans.repeated("a unit and map of its own", keyed));
-        let mut maps = Loader::new(&DEVICES);
         let mut controlled = Vec::new();
         for (key, unit, kind) in units {
             let Some(unit) = unit else {
-                controlled.push(false);
+                let ocpp = depot.stations.get(controlled.len());
+                controlled.push(ocpp.is_some_and(|station| station.ocpp.is_some()));
                 continue;
             };
             if unit.address.is_rtu() && !(1..=247).contains(&unit.unit) {
@@ -171,7 +351,9 @@ impl Check<'_> {
                 );
             }
             // A map that is wrong has its own fault; it must not cause one about the fall-back.
-            controlled.push(!fits || map.is_none_or(|map| map.control.is_some()));
+            let ocpp = depot.stations.get(controlled.len());
+            let ocpp = ocpp.is_some_and(|station| station.ocpp.is_some());
+            controlled.push(ocpp || !fits || map.is_none_or(|map| map.control.is_some()));
         }
         controlled
     }
@@ -191,8 +373,9 @@ impl Check<'_> {
                     ),
                     found,
                 );
-            } else if fallback > 0.0 && fallback < LEAST_CURRENT {
-                self.fault(&key, "0 A, or at least 6 A", found);
+            } else if fallback > 0.0 && fallback < station.min_current {
+                let expected = format!("0 A, or at least {} A", amperes(station.min_current));
+                self.fault(&key, expected, found);
             } else if !controlled && fallback < station.max_current {
                 let expected = format!(
                     "its max_current of {} A, because nothing can limit this station",

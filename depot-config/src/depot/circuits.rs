@@ -1,8 +1,10 @@
 //! The circuits as a tree: loops, phases, and breakers that hold when every station falls back.
 
 use super::{
-    Circuit, Phase,
+    Circuit, Currents, Phase, Phases,
     check::{Check, Index, amperes},
+    fallback::{sums, systems},
+    worst,
 };
 
 /// Sums of currents are compared with this tolerance, in A: far above rounding, far below what matters.
@@ -101,107 +103,164 @@ impl Tree {
                 check.fault(&key, expected, phases.to_string());
             }
         }
-    }
-
-    /// Breakers hold when every station falls back. Currents of stations between different phases are added as
-    /// numbers, not as phasors: the sum is never less than what flows.
-    fn breakers(&self, check: &mut Check<'_>) {
-        let depot = check.depot;
-        let mut sums = vec![[0.0; 3]; depot.circuits.len()];
-        for (station, feed) in depot.stations.iter().zip(&self.feeds) {
-            let Some(feed) = feed else { continue };
-            for phase in station.phases.as_slice() {
-                sums[*feed][*phase as usize] += station.fallback_current;
+        for (index, circuit) in depot.circuits.iter().enumerate() {
+            let count = circuit.phases.as_slice().len();
+            if circuit.transformer.is_some() && count < 3 {
+                check.fault(
+                    &format!("circuit[{index}].phases"),
+                    "all three phases behind a transformer",
+                    circuit.phases.to_string(),
+                );
+            }
+            if let Some(limits) = &circuit.phase_limits
+                && limits.len() != count
+            {
+                check.fault(
+                    &format!("circuit[{index}].phase_limits"),
+                    format!("a limit for each of the phases {}", circuit.phases),
+                    format!("{} of them", limits.len()),
+                );
             }
         }
+    }
+
+    /// Breakers hold when every station falls back.
+    fn breakers(&self, check: &mut Check<'_>) {
+        let sums = sums(check.depot, &self.parents, &self.feeds);
         for &index in &self.upward {
-            let circuit = &depot.circuits[index];
-            breaker(check, index, circuit, sums[index]);
-            if let Some(parent) = self.parents[index] {
-                for phase in circuit.phases.as_slice() {
-                    sums[parent][*phase as usize] +=
-                        sums[index][*phase as usize] + circuit.reserved;
-                }
-            }
+            breaker(check, index, &check.depot.circuits[index], &sums[index]);
         }
     }
 
     /// Each station alone may draw its full current through every circuit above it.
     fn stations(&self, check: &mut Check<'_>) {
         let depot = check.depot;
-        let mut narrowest: Vec<_> = (0..depot.circuits.len()).collect();
+        let systems = systems(depot, &self.parents);
+        // On the way up to the next transformer, by phase, the circuit that may carry least; and that transformer.
+        let mut narrowest: Vec<_> = (0..depot.circuits.len()).map(|index| [index; 3]).collect();
+        let mut behind: Vec<_> = vec![None; depot.circuits.len()];
         for &index in self.upward.iter().rev() {
-            if let Some(parent) = self.parents[index]
-                && depot.circuits[narrowest[parent]].usable() < depot.circuits[index].usable()
-            {
-                narrowest[index] = narrowest[parent];
+            let circuit = &depot.circuits[index];
+            if circuit.transformer.is_some() {
+                behind[index] = Some(index);
+            } else if let Some(parent) = self.parents[index] {
+                behind[index] = behind[parent];
+                for phase in Phase::ALL {
+                    let above = narrowest[parent][phase as usize];
+                    if depot.circuits[above].usable(phase) < circuit.usable(phase) {
+                        narrowest[index][phase as usize] = above;
+                    }
+                }
             }
         }
         for (index, (station, feed)) in depot.stations.iter().zip(&self.feeds).enumerate() {
-            let Some(circuit) = feed.map(|feed| &depot.circuits[narrowest[feed]]) else {
-                continue;
-            };
-            let usable = circuit.usable();
-            if station.max_current > usable + TOLERANCE {
-                check.fault(
-                    &format!("station[{index}].max_current"),
-                    format!(
-                        "at most {} A, which is what circuit `{}` may carry",
-                        amperes(usable),
-                        circuit.id
-                    ),
-                    format!("{} A", amperes(station.max_current)),
-                );
+            let connection = station.connection();
+            let mut currents =
+                Currents::of_station(&station.phases, connection, station.max_current);
+            let mut next = *feed;
+            while let Some(feed) = next {
+                let narrow = |phase: Phase| &depot.circuits[narrowest[feed][phase as usize]];
+                let over = Phase::ALL
+                    .into_iter()
+                    .filter(|phase| currents.on(*phase) > narrow(*phase).usable(*phase) + TOLERANCE)
+                    .min_by(|a, b| {
+                        let usable = |phase: Phase| narrow(phase).usable(phase);
+                        usable(*a).total_cmp(&usable(*b))
+                    });
+                if let Some(phase) = over {
+                    let circuit = narrow(phase);
+                    let factor = station.max_current / currents.on(phase);
+                    check.fault(
+                        &format!("station[{index}].max_current"),
+                        format!(
+                            "at most {} A, which is what circuit `{}` may carry",
+                            amperes(circuit.usable(phase) * factor),
+                            circuit.id
+                        ),
+                        format!("{} A", amperes(station.max_current)),
+                    );
+                    break;
+                }
+                // Through the transformer, where there is one, to the circuit that feeds it.
+                next = behind[feed].and_then(|place| self.parents[place]);
+                if let (Some(place), Some(above)) = (behind[feed], next)
+                    && let Some(transformer) = &depot.circuits[place].transformer
+                {
+                    currents = currents.through(transformer, systems[above]);
+                }
             }
         }
     }
 }
 
-/// Whether a breaker holds these currents of the three phases.
-fn breaker(check: &mut Check<'_>, index: usize, circuit: &Circuit, sums: [f64; 3]) {
-    let (usable, reserved) = (circuit.usable(), circuit.reserved);
-    if usable <= 0.0 {
+/// Whether a breaker holds these currents.
+fn breaker(check: &mut Check<'_>, index: usize, circuit: &Circuit, sums: &Currents) {
+    let reserved = circuit.reserved;
+    let least = |a: &Phase, b: &Phase| circuit.usable(*a).total_cmp(&circuit.usable(*b));
+    let phases = circuit.phases.as_slice().iter().copied();
+    if let Some(phase) = phases.min_by(least).filter(|p| circuit.usable(*p) <= 0.0) {
         let key = format!("circuit[{index}].reserved");
         let expected = format!(
             "less than the {} A that the circuit may carry",
-            amperes(usable + reserved)
+            amperes(circuit.continuous(phase))
         );
         check.fault(&key, expected, format!("{} A", amperes(reserved)));
         return;
     }
-    let most = |a: &Phase, b: &Phase| sums[*a as usize].total_cmp(&sums[*b as usize]);
-    let Some(phase) = Phase::ALL.into_iter().max_by(most) else {
+    // Also those of phases that it does not carry, which have a fault of their own.
+    let all = Phases::try_from("L1-L2-L3".to_owned()).expect("it names phases");
+    let (phase, sum) = worst(sums, &all, |phase| circuit.usable(phase));
+    let usable = circuit.usable(phase);
+    if sum <= usable + TOLERANCE {
         return;
+    }
+    let less = if reserved > 0.0 {
+        format!(" less {} A reserved", amperes(reserved))
+    } else {
+        String::new()
     };
-    let sum = sums[phase as usize];
-    if sum > usable + TOLERANCE {
+    let limited = circuit.continuous(phase);
+    let breaker = f64::from(circuit.breaker);
+    let delivered = circuit.transformer.as_ref();
+    let delivered = delivered.map_or(f64::INFINITY, super::Transformer::rated_current);
+    let (key, why) = if limited < breaker.min(delivered) && circuit.phase_limits.is_some() {
+        ("phase_limits", format!("a limit of {} A", amperes(limited)))
+    } else if limited >= delivered {
+        (
+            "transformer",
+            format!("one that delivers {} A", amperes(delivered)),
+        )
+    } else {
         let share = if circuit.rated_100_percent {
             ""
         } else {
             "80 % of "
         };
-        let less = if reserved > 0.0 {
-            format!(" less {} A reserved", amperes(reserved))
-        } else {
-            String::new()
-        };
-        check.fault(
-            &format!("circuit[{index}].breaker"),
+        (
+            "breaker",
             format!(
-                "a breaker that holds when all stations fall back, with {} A on {phase}",
-                amperes(sum)
+                "one of {} A, which may carry {share}its rating",
+                circuit.breaker
             ),
-            format!(
-                "one of {} A, which may carry {share}its rating{less}: {} A",
-                circuit.breaker,
-                amperes(usable)
-            ),
-        );
-    }
+        )
+    };
+    let what = match key {
+        "breaker" => "a breaker that holds",
+        "transformer" => "a transformer that is large enough",
+        _ => "a limit that holds",
+    };
+    check.fault(
+        &format!("circuit[{index}].{key}"),
+        format!(
+            "{what} when all stations fall back, with {} A on {phase}",
+            amperes(sum)
+        ),
+        format!("{why}{less}: {} A", amperes(usable)),
+    );
 }
 
 /// All circuits that are in no loop, each before the one that feeds it.
-fn upward(parents: &[Option<usize>]) -> Vec<usize> {
+pub(super) fn upward(parents: &[Option<usize>]) -> Vec<usize> {
     let mut waiting = vec![0_usize; parents.len()];
     for parent in parents.iter().flatten() {
         waiting[*parent] += 1;

@@ -3,26 +3,33 @@
 use config_file::{Key, Kind, Presence, Schema, Syntax};
 use shared_protocol::{AssetKey, GatewayId};
 
-use super::Phases;
-use crate::{ModbusAddress, devices};
+use super::{
+    Connector, Phases, VoltageSystem,
+    electrical::{Ocpp, OcppVersion, VectorGroup},
+    work::{DATE, TIME, Weekday},
+};
+use crate::{ModbusAddress, devices, tariff};
 
 /// The keys of a depot file.
 pub static SCHEMA: Schema = Schema {
     name: "depot file",
     about: "One depot: its circuits from the supply down, its charging stations, meters, parking places and \
-            gateways. Ids of circuits, stations, meters and parking places are unique within the file.",
+            gateways, what the utility bills, and who works when. Ids of circuits, stations, meters and parking \
+            places are unique within the file.",
     keys: &[
         Key::table("depot", &DEPOT, "The depot as a whole."),
+        Key::table(
+            "contract",
+            &CONTRACT,
+            "What the utility delivers and bills.",
+        )
+        .presence(Presence::Optional),
         Key::tables(
             "circuit",
             &CIRCUIT,
             "One circuit: what one breaker protects.",
         ),
-        Key::tables(
-            "station",
-            &STATION,
-            "One charging station with one connector.",
-        ),
+        Key::tables("station", &STATION, "One charging station."),
         Key::tables(
             "meter",
             &METER,
@@ -30,6 +37,12 @@ pub static SCHEMA: Schema = Schema {
         ),
         Key::tables("parking", &PARKING, "One parking place."),
         Key::tables("gateway", &GATEWAY, "One gateway of the depot."),
+        Key::tables(
+            "shift",
+            &SHIFT,
+            "Vehicles that leave and come back together.",
+        ),
+        Key::tables("holiday", &HOLIDAY, "One day on which the depot rests."),
     ],
 };
 
@@ -110,16 +123,69 @@ static DEPOT: Schema = Schema {
         )
         .unit("°"),
         Key::with_default(
-            "voltage",
-            Kind::Number {
-                min: 100.0,
-                max: 1000.0,
-            },
-            "220",
-            "220",
-            "Nominal voltage between two phases.",
+            "voltage_system",
+            Kind::Choice(VoltageSystem::TEXTS),
+            "\"220Y/127\"",
+            "\"220Y/127\"",
+            "Voltages between two phases and to neutral, in V, of every circuit that is behind no transformer of this \
+             file.",
+        ),
+        Key::optional(
+            "holiday_calendar",
+            tariff::HOLIDAYS_NAME,
+            "\"mx\"",
+            "The statutory holidays on which the depot rests: name of a holiday calendar that ships, or path of a file \
+             that ends in .toml.",
+        ),
+        Key::with_default(
+            "stops_without_gateway",
+            Kind::Bool,
+            "false",
+            "false",
+            "States on purpose that no station charges while no gateway tells it a limit. Without it, a depot whose \
+             stations all fall back to 0 A is refused.",
+        ),
+    ],
+};
+
+static CONTRACT: Schema = Schema {
+    name: "contract",
+    about: "What the utility delivers and bills.",
+    keys: &[
+        Key::required(
+            "demand",
+            Kind::Number { min: 1.0, max: 100_000.0 },
+            "250",
+            "Contracted demand; the sum of what all stations fall back to and everything reserved must be within it.",
         )
-        .unit("V"),
+        .unit("kW"),
+        Key::optional(
+            "target",
+            Kind::Number { min: 1.0, max: 100_000.0 },
+            "200",
+            "The greatest 15-minute average that is wanted; the contracted demand if absent.",
+        )
+        .unit("kW"),
+        Key::with_default(
+            "tariff_book",
+            tariff::BOOK_NAME,
+            "\"cfe\"",
+            "\"cfe\"",
+            "Name of a tariff book that ships, or path of a file that ends in .toml: calendars and charges.",
+        ),
+        Key::required("tariff", Kind::Text, "\"GDMTH\"", "The tariff, by its name in the book."),
+        Key::required(
+            "division",
+            Kind::Text,
+            "\"Valle de México Centro\"",
+            "The tariff division, by its name in the book.",
+        ),
+        Key::optional(
+            "prices",
+            tariff::PRICES_NAME,
+            "\"cfe-example\"",
+            "Name of a price table that ships, or path of a file that ends in .toml.",
+        ),
     ],
 };
 
@@ -167,38 +233,129 @@ static CIRCUIT: Schema = Schema {
             "Current per phase that is kept free for loads which are not stations of this file.",
         )
         .unit("A"),
+        Key::optional(
+            "phase_limits",
+            Kind::List {
+                of: &Kind::Number {
+                    min: 1.0,
+                    max: 6300.0,
+                },
+                min: 1,
+                max: 3,
+            },
+            "[200, 200, 180]",
+            "Limits below what the breaker may carry, one for each phase in their order.",
+        )
+        .unit("A"),
+        Key::table(
+            "transformer",
+            &TRANSFORMER,
+            "The transformer through which it is fed; its breaker is on the secondary side.",
+        )
+        .presence(Presence::Optional),
+    ],
+};
+
+static TRANSFORMER: Schema = Schema {
+    name: "transformer",
+    about: "A three-phase transformer.",
+    keys: &[
+        Key::required(
+            "power",
+            Kind::Number {
+                min: 1.0,
+                max: 10_000.0,
+            },
+            "112.5",
+            "Rated power.",
+        )
+        .unit("kVA"),
+        Key::with_default(
+            "connection",
+            Kind::Choice(VectorGroup::TEXTS),
+            "\"Dyn1\"",
+            "\"Dyn11\"",
+            "Vector group (IEC 60076-1): delta to wye with the secondary 30° behind or ahead, or wye to wye.",
+        ),
+        Key::required(
+            "voltage_system",
+            Kind::Choice(VoltageSystem::TEXTS),
+            "\"220Y/127\"",
+            "Voltages of the secondary side, in V: of this circuit and of everything that it feeds.",
+        ),
     ],
 };
 
 static STATION: Schema = Schema {
     name: "station",
-    about: "A charging station with one connector. One with two connectors is two stations.",
+    about: "A charging station. Its connectors share what it draws.",
     keys: &[
         Key::required("id", ID, "\"s-01\"", "Its id, also the key of its samples."),
         Key::required("circuit", ID, "\"main\"", "The circuit that feeds it."),
-        Key::required("phases", Kind::Choice(Phases::TEXTS), "\"L1-L2\"", "The phases that it is wired to, in the order of its terminals."),
         Key::required(
-            "connector",
-            Kind::Choice(&["Type 1", "Type 2", "CCS1", "CCS2", "GB/T AC", "GB/T DC", "CHAdeMO", "NACS"]),
-            "\"Type 1\"",
-            "What plugs into the vehicle.",
+            "phases",
+            Kind::Choice(Phases::TEXTS),
+            "\"L1-L2\"",
+            "The phases that it is wired to, in the order of its terminals: one is to neutral (L-N), two are between \
+             these (L-L).",
+        ),
+        Key::required(
+            "connectors",
+            Kind::List { of: &Kind::Choice(Connector::TEXTS), min: 1, max: 8 },
+            "[\"Type 1\"]",
+            "What plugs into the vehicle, by the number of the connector from 1.",
         ),
         Key::required(
             "max_current",
             Kind::Number { min: 6.0, max: 1000.0 },
             "32",
-            "Most that it draws from each of its phases; at least the 6 A of IEC 61851-1.",
+            "Most that it draws from each of its phases, also for DC; at least the 6 A of IEC 61851-1.",
+        )
+        .unit("A"),
+        Key::with_default(
+            "min_current",
+            Kind::Number { min: 6.0, max: 1000.0 },
+            "6",
+            "6",
+            "Least with which it charges; below, it pauses. IEC 61851-1 has 6 A, DC stations often more.",
         )
         .unit("A"),
         Key::required(
             "fallback_current",
             Kind::Number { min: 0.0, max: 1000.0 },
             "10",
-            "What it falls back to by itself when nobody tells it a limit: 0, or at least 6 A. A station that nobody \
-             can limit falls back to its max_current.",
+            "What it falls back to by itself when nobody tells it a limit: 0, or at least min_current. A station that \
+             nobody can limit falls back to its max_current.",
         )
         .unit("A"),
+        Key::optional(
+            "gateway",
+            GATEWAY_ID,
+            "\"gw-centro\"",
+            "The gateway that limits it; may be absent where there is one.",
+        ),
         Key::table("modbus", &UNIT, "How it is read and limited over Modbus.").presence(Presence::Optional),
+        Key::table("ocpp", &OCPP, "How it is known over OCPP.").presence(Presence::Optional),
+    ],
+};
+
+static OCPP: Schema = Schema {
+    name: "OCPP identity",
+    about: "A station that connects to its gateway by OCPP.",
+    keys: &[
+        Key::required(
+            "id",
+            Ocpp::ID,
+            "\"CP-01\"",
+            "Its identity, the last part of the address that it connects to.",
+        ),
+        Key::with_default(
+            "version",
+            Kind::Choice(OcppVersion::TEXTS),
+            "\"1.6\"",
+            "\"2.0.1\"",
+            "The version of OCPP that it speaks.",
+        ),
     ],
 };
 
@@ -208,6 +365,12 @@ static METER: Schema = Schema {
     keys: &[
         Key::required("id", ID, "\"grid\"", "Its id, also the key of its samples."),
         Key::required("circuit", ID, "\"main\"", "The circuit that it measures."),
+        Key::optional(
+            "gateway",
+            GATEWAY_ID,
+            "\"gw-centro\"",
+            "The gateway that reads it; may be absent where there is one.",
+        ),
         Key::table("modbus", &UNIT, "How it is read."),
     ],
 };
@@ -249,6 +412,13 @@ static PARKING: Schema = Schema {
             "\"s-01\"",
             "The station whose cable reaches it.",
         ),
+        Key::with_default(
+            "connector",
+            Kind::Integer { min: 1, max: 8 },
+            "1",
+            "1",
+            "Which connector of the station.",
+        ),
     ],
 };
 
@@ -261,4 +431,65 @@ static GATEWAY: Schema = Schema {
         "\"gw-centro\"",
         "The id in its own configuration.",
     )],
+};
+
+static SHIFT: Schema = Schema {
+    name: "shift",
+    about: "Vehicles that leave and come back together, on certain days.",
+    keys: &[
+        Key::required("name", Kind::Text, "\"matutino\"", "What people call it."),
+        Key::with_default(
+            "days",
+            Kind::List {
+                of: &Kind::Choice(Weekday::TEXTS),
+                min: 1,
+                max: 7,
+            },
+            "[\"monday\", \"tuesday\", \"wednesday\", \"thursday\", \"friday\"]",
+            "[\"saturday\", \"sunday\"]",
+            "The days on which it begins.",
+        ),
+        Key::required(
+            "leaves",
+            TIME,
+            "\"05:30\"",
+            "When its vehicles leave, local time.",
+        ),
+        Key::required(
+            "returns",
+            TIME,
+            "\"14:00\"",
+            "When they are back, local time; the next day when it is not later than `leaves`.",
+        ),
+        Key::required(
+            "vehicles",
+            Kind::Integer {
+                min: 1,
+                max: 10_000,
+            },
+            "12",
+            "How many vehicles.",
+        ),
+        Key::with_default(
+            "on_holidays",
+            Kind::Bool,
+            "false",
+            "true",
+            "Whether it works on holidays.",
+        ),
+    ],
+};
+
+static HOLIDAY: Schema = Schema {
+    name: "holiday",
+    about: "A day on which the depot rests, besides those of its holiday calendar.",
+    keys: &[
+        Key::required("date", DATE, "\"2026-12-12\"", "The day."),
+        Key::required(
+            "name",
+            Kind::Text,
+            "\"Día del operador\"",
+            "What people call it.",
+        ),
+    ],
 };

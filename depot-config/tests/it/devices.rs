@@ -3,14 +3,19 @@
 use std::path::Path;
 
 use config_file::{example, json_schema, parse};
-use depot_config::{depot, devices};
+use depot_config::{depot, devices, tariff};
 use modbus::map::DeviceMap;
 
 #[test]
 fn the_schemas_are_sound() {
-    assert_eq!(devices::SCHEMA.flaws(), Vec::<String>::new());
-    assert_eq!(depot::SCHEMA.flaws(), Vec::<String>::new());
-    for schema in [&devices::SCHEMA, &depot::SCHEMA] {
+    for schema in [
+        &devices::SCHEMA,
+        &depot::SCHEMA,
+        &tariff::BOOK,
+        &tariff::HOLIDAYS_SCHEMA,
+        &tariff::PRICES_SCHEMA,
+    ] {
+        assert_eq!(schema.flaws(), Vec::<String>::new());
         assert_eq!(json_schema(schema)["additionalProperties"], false);
     }
 }
@@ -29,12 +34,23 @@ fn the_examples_are_read() {
         &depot::SCHEMA,
     )
     .unwrap();
+    let path = Path::new("example.toml");
+    parse::<tariff::Book>(path, &example(&tariff::BOOK), &tariff::BOOK).unwrap();
+    tariff::HOLIDAYS
+        .parse(path, &example(&tariff::HOLIDAYS_SCHEMA))
+        .unwrap();
+    tariff::PRICES
+        .parse(path, &example(&tariff::PRICES_SCHEMA))
+        .unwrap();
 }
 
 #[test]
 fn defaults_of_schema_and_type_agree() {
     let shipped = devices::DEVICES.shipped.iter().map(|(_, text)| *text);
-    for text in shipped.chain([include_str!("meter.toml"), include_str!("charger.toml")]) {
+    for text in shipped.chain([
+        include_str!("../broken/maps/meter.toml"),
+        include_str!("../broken/maps/charger.toml"),
+    ]) {
         let (by_schema, _) =
             parse::<DeviceMap>(Path::new("map.toml"), text, &devices::SCHEMA).unwrap();
         let by_type: DeviceMap = toml::from_str(text).unwrap();
@@ -44,7 +60,8 @@ fn defaults_of_schema_and_type_agree() {
 
 #[test]
 fn what_the_map_itself_finds_has_its_line() {
-    let text = include_str!("meter.toml").replace("signal = \"W\"", "signal = \"Watts\"");
+    let text =
+        include_str!("../broken/maps/meter.toml").replace("signal = \"W\"", "signal = \"Watts\"");
     let faults = devices::DEVICES
         .parse(Path::new("map.toml"), &text)
         .unwrap_err()
@@ -53,7 +70,8 @@ fn what_the_map_itself_finds_has_its_line() {
         faults.starts_with("map.toml:7:10: points[0].signal: "),
         "{faults}"
     );
-    let text = include_str!("meter.toml").replace("type = \"f32\"", "type = \"f32\"\nscael = 2");
+    let text = include_str!("../broken/maps/meter.toml")
+        .replace("type = \"f32\"", "type = \"f32\"\nscael = 2");
     let faults = devices::DEVICES
         .parse(Path::new("map.toml"), &text)
         .unwrap_err()

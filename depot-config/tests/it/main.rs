@@ -1,12 +1,19 @@
-//! Depot files and device maps, sound and broken, and the command.
+//! Depot files, tariffs and device maps, sound and broken, and the command.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod breakers;
 mod broken;
+mod calendars;
 mod command;
 mod devices;
+mod differences;
+mod drawings;
+mod import;
+mod questions;
+mod round;
 mod shipped;
+mod tariffs;
 
 use std::{fs, path::PathBuf};
 
@@ -16,8 +23,8 @@ pub(crate) struct Folder(tempfile::TempDir);
 impl Folder {
     pub(crate) fn new() -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
-        folder.write("charger.toml", include_str!("charger.toml"));
-        folder.write("meter.toml", include_str!("meter.toml"));
+        folder.write("charger.toml", include_str!("../broken/maps/charger.toml"));
+        folder.write("meter.toml", include_str!("../broken/maps/meter.toml"));
         folder
     }
 

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use depot_config::{depot::Depot, devices::DEVICES};
+use depot_config::{
+    depot::{Depot, Phase},
+    devices::DEVICES,
+    tariff::{BOOKS, HOLIDAYS, PRICES},
+};
 
 fn files(folder: &str) -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -49,31 +53,64 @@ fn every_shipped_depot_is_sound() {
 }
 
 #[test]
-fn the_demo_depot_needs_its_load_manager_and_falls_back_safely() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("depots/demo.toml");
-    let depot = Depot::read(&path).unwrap();
-    assert_eq!((depot.stations.len(), depot.meters.len()), (20, 1));
-    let main = depot
-        .circuits
-        .iter()
-        .find(|circuit| circuit.parent.is_none())
-        .unwrap();
-    let sum = |current: fn(&depot_config::depot::Station) -> f64, phase| -> f64 {
-        depot
+fn everything_of_tariffs_that_ships_is_sound() {
+    assert_eq!(
+        files("tariffs/books"),
+        BOOKS.names().map(str::to_owned).collect()
+    );
+    assert_eq!(
+        files("tariffs/holidays"),
+        HOLIDAYS.names().map(str::to_owned).collect()
+    );
+    assert_eq!(
+        files("tariffs/prices"),
+        PRICES.names().map(str::to_owned).collect()
+    );
+    for name in BOOKS.names() {
+        BOOKS.shipped(name).unwrap().unwrap();
+    }
+    for name in HOLIDAYS.names() {
+        HOLIDAYS.shipped(name).unwrap().unwrap();
+    }
+    for name in PRICES.names() {
+        let table = PRICES.shipped(name).unwrap().unwrap();
+        // Nobody shall take what ships for the prices of a utility.
+        assert!(table.example && table.source.contains("made up"), "{name}");
+    }
+}
+
+/// Every sample depot needs its load manager, and falls back safely.
+#[test]
+fn the_sample_depots_have_their_sizes() {
+    for (name, stations, charging) in [
+        ("demo", 20, 20),
+        ("norte-50", 50, 44),
+        ("central-200", 200, 180),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("depots/{name}.toml"));
+        let depot = Depot::read(&path).unwrap();
+        assert_eq!(depot.stations.len(), stations, "{name}");
+        let alone = depot.fallback();
+        assert_eq!(alone.charging, charging, "{name}");
+        for sum in &alone.circuits {
+            for phase in Phase::ALL {
+                assert!(
+                    sum.current[phase as usize] <= sum.usable[phase as usize],
+                    "{name} {} {phase}",
+                    sum.circuit
+                );
+            }
+        }
+        let most: f64 = depot
             .stations
             .iter()
-            .filter(|station| station.phases.contains(phase))
-            .map(current)
-            .sum()
-    };
-    for phase in depot_config::depot::Phase::ALL {
+            .map(|s| depot.station_power(s, s.max_current))
+            .sum();
+        let contract = depot.contract.as_ref().unwrap();
         assert!(
-            sum(|station| station.max_current, phase) > main.usable(),
-            "{phase}"
+            most / 1000.0 > contract.wanted(),
+            "{name} needs no load manager"
         );
-        assert!(
-            sum(|station| station.fallback_current, phase) <= main.usable(),
-            "{phase}"
-        );
+        assert!(alone.power / 1000.0 <= contract.wanted(), "{name}");
     }
 }

@@ -16,6 +16,8 @@
 //! | `names.rs` | the key that was meant |
 //! | `fault.rs` | [`Fault`], [`Faults`] and how they print |
 //! | `spans.rs` | where each key stands: [`Spans`] |
+//! | `answer.rs` | one value that was given as the answer to a question |
+//! | `print.rs` | a value back as the text of its file |
 //! | `reference.rs` | Markdown and example file from a schema |
 //! | `json_schema.rs` | JSON Schema from a schema |
 //!
@@ -26,10 +28,12 @@
 
 mod address;
 mod amount;
+mod answer;
 mod collection;
 mod fault;
 mod json_schema;
 mod names;
+mod print;
 mod reference;
 mod scalar;
 mod schema;
@@ -44,10 +48,12 @@ pub use address::{HostPort, options};
 pub use amount::{
     bytes, bytes_text, duration, duration_text, optional_duration, parse_bytes, parse_duration,
 };
+pub use answer::answer;
 pub use collection::{Collection, Loader};
 pub use fault::{Fault, Faults, Position};
 pub use json_schema::json_schema;
 pub use names::nearest;
+pub use print::{print, same_value, value_text};
 pub use reference::{example, reference};
 pub use schema::{Key, Kind, Presence, Schema, Syntax};
 pub use spans::Spans;

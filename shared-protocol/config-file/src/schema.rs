@@ -346,7 +346,7 @@ fn value_flaws(
     }
     match DeValue::parse(text) {
         Ok(value) => {
-            let faults = walk::value_faults(value, kind);
+            let faults = walk::value_faults(value, kind, "");
             flaws.extend(
                 faults
                     .into_iter()

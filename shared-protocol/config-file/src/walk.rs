@@ -52,7 +52,11 @@ pub(crate) fn walk<'i>(
 }
 
 /// The faults of one value that stands alone, as texts.
-pub(crate) fn value_faults(mut value: Spanned<DeValue<'_>>, kind: &'static Kind) -> Vec<String> {
+pub(crate) fn value_faults(
+    mut value: Spanned<DeValue<'_>>,
+    kind: &'static Kind,
+    unit: &str,
+) -> Vec<String> {
     const ALONE: &Schema = &Schema {
         name: "",
         about: "",
@@ -66,8 +70,12 @@ pub(crate) fn value_faults(mut value: Spanned<DeValue<'_>>, kind: &'static Kind)
         torn: false,
         filling: true,
     };
-    walk.value(&mut value, kind, "");
-    walk.faults.into_iter().map(|fault| fault.problem).collect()
+    walk.value(&mut value, kind, unit);
+    let told = |fault: Fault| match fault.hint.as_str() {
+        "" => fault.problem,
+        hint => format!("{} ({hint})", fault.problem),
+    };
+    walk.faults.into_iter().map(told).collect()
 }
 
 fn syntax_fault(spans: &Spans, text: &str, error: &toml::de::Error) -> Fault {

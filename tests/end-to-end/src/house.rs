@@ -11,7 +11,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use depot_config::depot::Depot;
 use serde::Deserialize;
+use virtual_depot::Keys;
 
 use crate::process::{self, Process};
 
@@ -80,6 +82,8 @@ struct Device {
 #[derive(Debug)]
 pub struct House {
     options: Options,
+    /// What the depot file calls stations and meter.
+    keys: Option<Keys>,
     ports: Ports,
     /// The virtual depot.
     pub depot: Option<Process>,
@@ -103,6 +107,21 @@ fn free_port() -> Result<u16> {
 impl House {
     /// Makes keys, starts the virtual depot, writes the configuration files and enters the gateway in the cloud's register.
     pub async fn set_up(options: Options) -> Result<Self> {
+        Self::made(options, None).await
+    }
+
+    /// Like [`House::set_up`] with the stations and the first meter of a depot file.
+    pub async fn of_depot(options: Options, depot: &Depot) -> Result<Self> {
+        let stations = depot.stations.iter();
+        let meter = depot.meters.first();
+        let keys = Keys {
+            stations: stations.map(|station| station.id.to_string()).collect(),
+            meter: meter.map_or("meter-01".to_owned(), |meter| meter.id.to_string()),
+        };
+        Self::made(options, (!keys.stations.is_empty()).then_some(keys)).await
+    }
+
+    async fn made(options: Options, keys: Option<Keys>) -> Result<Self> {
         fs::create_dir_all(&options.folder)
             .with_context(|| options.folder.display().to_string())?;
         let mut house = Self {
@@ -111,6 +130,7 @@ impl House {
                 broker: free_port()?,
             },
             options,
+            keys,
             depot: None,
             cloud: None,
             edge: None,
@@ -195,6 +215,16 @@ impl House {
         format!("http://127.0.0.1:{}", self.ports.http)
     }
 
+    /// What the first station and the meter are called.
+    pub fn shown(&self) -> (String, String) {
+        match &self.keys {
+            Some(Keys { stations, meter }) => {
+                (stations.first().cloned().unwrap_or_default(), meter.clone())
+            }
+            None => ("charger-01".to_owned(), "meter-01".to_owned()),
+        }
+    }
+
     /// The folder of the house.
     pub fn folder(&self) -> &Path {
         &self.options.folder
@@ -231,23 +261,23 @@ impl House {
         } else {
             options.cars
         };
-        if cars == 0 && options.chargers == 0 {
+        if cars == 0 && options.chargers == 0 && self.keys.is_none() {
             return Ok(Endpoints::default());
         }
         let folder = self.path("depot");
         fs::create_dir_all(&folder)?;
-        let arguments = [
-            "--dir",
-            &folder.display().to_string(),
-            "--seed",
-            &options.seed.to_string(),
-            "--cars",
-            &cars.to_string(),
-            "--chargers",
-            &options.chargers.to_string(),
-            "--speed",
-            &options.speed.to_string(),
+        let (which, chargers) = match &self.keys {
+            Some(keys) => ("--charger-keys", keys.stations.join(",")),
+            None => ("--chargers", options.chargers.to_string()),
+        };
+        let (folder, seed) = (folder.display().to_string(), options.seed.to_string());
+        let (cars, speed) = (cars.to_string(), options.speed.to_string());
+        let mut arguments = vec![
+            "--dir", &folder, "--seed", &seed, "--cars", &cars, "--speed", &speed, which, &chargers,
         ];
+        if let Some(keys) = &self.keys {
+            arguments.extend(["--meter-key", &keys.meter]);
+        }
         let mut depot = Process::start(
             "virtual-depot",
             &process::program("virtual-depot")?,

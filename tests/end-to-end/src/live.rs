@@ -96,7 +96,7 @@ impl Screen {
 }
 
 /// A few latest values from the cloud's API, as people want to see them; empty when it does not answer.
-pub fn latest(http: &str, key: &str) -> String {
+pub fn latest(http: &str, key: &str, station: &str, meter: &str) -> String {
     let get = |path: String| -> Option<serde_json::Value> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .timeout_global(Some(std::time::Duration::from_millis(800)))
@@ -120,8 +120,8 @@ pub fn latest(http: &str, key: &str) -> String {
             "car-01",
             "Vehicle.Powertrain.TractionBattery.StateOfCharge.Current",
         ),
-        ("charger-01", "Power.Active.Import"),
-        ("meter-01", "W"),
+        (station, "Power.Active.Import"),
+        (meter, "W"),
     ] {
         let is_it = |asset: &&serde_json::Value| asset["known_as"][0]["local_key"] == key;
         let asset = assets["items"]

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
+use depot_config::depot::Depot;
 use end_to_end::{
     check,
     house::{House, Options, Replay},
@@ -38,9 +39,12 @@ struct Arguments {
     /// Virtual cars.
     #[arg(long, default_value_t = 20)]
     cars: u32,
-    /// Virtual charging stations.
-    #[arg(long, default_value_t = 20)]
-    chargers: u32,
+    /// The depot file whose stations and meter are simulated.
+    #[arg(long, value_name = "FILE", overrides_with = "depot")]
+    depot: Option<PathBuf>,
+    /// So many virtual charging stations of no depot file.
+    #[arg(long, value_name = "N")]
+    chargers: Option<u32>,
     /// Seed of the virtual depot.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -92,11 +96,15 @@ async fn run(arguments: Arguments) -> Result<bool> {
         )
     };
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    // A number of stations is asked for instead of a depot file.
+    let file = arguments.depot.as_ref();
+    let file = file.filter(|_| arguments.chargers.is_none());
+    let depot = file.map(|file| Depot::read(file)).transpose()?;
     let options = Options {
         folder: folder.canonicalize()?,
         database_url: database_url.clone(),
         cars: arguments.cars,
-        chargers: arguments.chargers,
+        chargers: arguments.chargers.unwrap_or(20),
         seed: arguments.seed,
         speed: if arguments.replay.is_some() {
             1.0
@@ -105,7 +113,10 @@ async fn run(arguments: Arguments) -> Result<bool> {
         },
         replay: replay(&arguments)?,
     };
-    let mut house = House::set_up(options).await?;
+    let mut house = match &depot {
+        Some(depot) => House::of_depot(options, depot).await?,
+        None => House::set_up(options).await?,
+    };
     house.start_cloud().await?;
     house.start_edge()?;
     println!(
@@ -207,7 +218,9 @@ async fn watch(house: &mut House, duration: Option<Duration>) -> Result<()> {
         }
         if began.elapsed().as_secs().is_multiple_of(2) {
             let (http, key) = (http.clone(), key.clone());
-            values = tokio::task::spawn_blocking(move || latest(&http, &key)).await?;
+            let (station, meter) = house.shown();
+            values =
+                tokio::task::spawn_blocking(move || latest(&http, &key, &station, &meter)).await?;
         }
         screen.show(&report, &values);
         for process in [&mut house.cloud, &mut house.depot] {

@@ -26,7 +26,7 @@ pub mod truth;
 pub mod yard;
 
 pub use car::Plan;
-pub use depot::{Config, Depot, DepotError, Description, Handle, Summary};
+pub use depot::{Config, Depot, DepotError, Description, Handle, Keys, Summary};
 pub use faults::{Fault, Rates};
 pub use truth::{ColumnId, Report, Stored, Truth, compare};
 pub use yard::{Setup, World};

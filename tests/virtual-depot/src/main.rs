@@ -8,7 +8,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
-use virtual_depot::{Config, Depot, Plan, Rates, Setup};
+use virtual_depot::{Config, Depot, Keys, Plan, Rates, Setup};
 
 /// A simulated depot: electric cars on CAN buses, chargers and a meter, on loopback ports of this machine.
 ///
@@ -29,6 +29,17 @@ struct Arguments {
     /// How many chargers.
     #[arg(long, default_value_t = 20)]
     chargers: usize,
+    /// What the chargers are called, between commas; then there are as many.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        conflicts_with = "chargers",
+        requires = "meter_key"
+    )]
+    charger_keys: Vec<String>,
+    /// What the meter is called.
+    #[arg(long, requires = "charger_keys")]
+    meter_key: Option<String>,
     /// Simulated seconds in a second.
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
@@ -50,17 +61,24 @@ async fn main() -> anyhow::Result<()> {
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
     let arguments = Arguments::parse();
+    let stations = arguments.charger_keys;
+    let chargers = if stations.is_empty() {
+        arguments.chargers
+    } else {
+        stations.len()
+    };
     let config = Config {
         dir: arguments.dir.clone(),
         setup: Setup {
             seed: arguments.seed,
             cars: arguments.cars,
-            chargers: arguments.chargers,
+            chargers,
             speed: arguments.speed,
             plan: arguments.plan,
         },
         faults: arguments.faults,
         port_base: arguments.port_base,
+        keys: arguments.meter_key.map(|meter| Keys { stations, meter }),
     };
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;

@@ -206,7 +206,7 @@ fn a_description_tells_its_own_flaws() {
             "flawed.a: the name is used twice",
             "flawed.a: it is not explained",
             "flawed.a: it has no example",
-            "flawed.a: its default: expected text, found \"\"",
+            "flawed.a: its default: expected text, found \"\" (it must not be empty)",
             "flawed.b: its example is not TOML: string values must be quoted, expected literal string",
         ]
     );

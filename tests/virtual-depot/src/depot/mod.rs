@@ -45,6 +45,17 @@ pub struct Config {
     pub faults: Rates,
     /// First port; the others follow. Without one they are what the system gives.
     pub port_base: Option<u16>,
+    /// What stations and meter are called; by their numbers if absent.
+    pub keys: Option<Keys>,
+}
+
+/// Asset keys, as a depot file has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// Of the stations; those that have none are called by their numbers.
+    pub stations: Vec<String>,
+    /// Of the meter.
+    pub meter: String,
 }
 
 impl Config {
@@ -61,6 +72,7 @@ impl Config {
             },
             faults: Rates::default(),
             port_base: None,
+            keys: None,
         }
     }
 }
@@ -210,6 +222,7 @@ impl Depot {
         let mut starting = Starting {
             shared: Arc::clone(&shared),
             setup: config.setup.clone(),
+            keys: config.keys.clone(),
             next_port: config.port_base,
             description: Description {
                 seed: config.setup.seed,

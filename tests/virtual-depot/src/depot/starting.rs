@@ -9,7 +9,7 @@ use std::{
 
 use tokio::net::TcpListener;
 
-use super::{CarEntry, DepotError, Description, DeviceEntry, Shared};
+use super::{CarEntry, DepotError, Description, DeviceEntry, Keys, Shared};
 use crate::{
     bus::{
         broadcast::Broadcast,
@@ -30,6 +30,7 @@ use crate::{
 pub(super) struct Starting {
     pub(super) shared: Arc<Shared>,
     pub(super) setup: Setup,
+    pub(super) keys: Option<Keys>,
     /// The next port to bind; any if there is none.
     pub(super) next_port: Option<u16>,
     /// Grows with everything that is bound.
@@ -76,7 +77,9 @@ impl Starting {
         let served = connection::serve(Arc::clone(&self.shared), listener, by_name);
         self.shared.tasks.spawn(served);
         for index in 0..chargers {
-            let asset = name("charger", index, chargers);
+            let keys = self.keys.as_ref();
+            let asset = keys.and_then(|keys| keys.stations.get(index).cloned());
+            let asset = asset.unwrap_or_else(|| name("charger", index, chargers));
             let serial = self.shared.world().chargers[index].serial;
             let which = Which::Charger(index, Arc::clone(charger));
             let first = self.shared.log.define(&asset, &charger.columns);
@@ -86,11 +89,13 @@ impl Starting {
             self.description.chargers.push(entry);
         }
         let serial = self.shared.world().meter.serial;
-        let first = self.shared.log.define("meter-01", &meter.columns);
+        let asset = match &self.keys {
+            Some(keys) => keys.meter.clone(),
+            None => "meter-01".to_owned(),
+        };
+        let first = self.shared.log.define(&asset, &meter.columns);
         let which = Which::Meter(Arc::clone(meter));
-        let entry = self
-            .serve("meter-01".to_owned(), which, first, meter.name, serial)
-            .await?;
+        let entry = self.serve(asset, which, first, meter.name, serial).await?;
         self.description.meters.push(entry);
         Ok((buses, broadcasts))
     }
