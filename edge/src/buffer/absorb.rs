@@ -64,11 +64,9 @@ fn copy_rows(
 ) -> Result<(), StoreError> {
     let mut select = from.prepare(&format!("SELECT {columns} FROM {table} WHERE epoch = ?1"))?;
     let width = select.column_count();
-    let places = (2..width + 2)
-        .map(|n| format!(", ?{n}"))
-        .collect::<String>();
+    let places = ", ?".repeat(width);
     let mut insert = to.prepare(&format!(
-        "INSERT INTO {table} (epoch, {columns}) VALUES (?1{places})"
+        "INSERT INTO {table} (epoch, {columns}) VALUES (?{places})"
     ))?;
     let mut rows = select.query([old])?;
     while let Some(row) = rows.next()? {

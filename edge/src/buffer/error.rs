@@ -68,7 +68,6 @@ pub(super) enum Trouble {
 impl StoreError {
     pub(super) fn trouble(&self) -> Trouble {
         match self {
-            Self::Damaged(_) => Trouble::Damaged,
             Self::Folder { source, .. } => match source.kind() {
                 std::io::ErrorKind::ReadOnlyFilesystem => Trouble::ReadOnly,
                 std::io::ErrorKind::StorageFull => Trouble::Full,
@@ -88,8 +87,9 @@ impl StoreError {
                 | ErrorCode::Unknown => Trouble::Damaged,
                 _ => Trouble::Other,
             },
-            // A value of another type or range than was written.
-            Self::Sqlite(
+            // And so does a value of another type or range than was written.
+            Self::Damaged(_)
+            | Self::Sqlite(
                 rusqlite::Error::FromSqlConversionFailure(..)
                 | rusqlite::Error::IntegralValueOutOfRange(..)
                 | rusqlite::Error::InvalidColumnType(..)

@@ -127,11 +127,13 @@ pub(super) const REFUSED: i64 = 2;
 
 /// The database, in its folder.
 pub(super) const DATABASE: &str = "buffer.sqlite";
-/// Bytes kept for the day on which the disk is full: making room takes some.
+/// Bytes kept for the day on which the disk is full: moving the log into the database, and making room there, takes some.
 const RESERVE: &str = "reserve";
-const RESERVE_BYTES: usize = 512 * 1024;
-/// Frames in the write-ahead log that are enough for a checkpoint: 4 MiB.
-const CHECKPOINT_FRAMES: i64 = 1000;
+const RESERVE_BYTES: usize = 3 * 1024 * 1024;
+/// Frames in the write-ahead log that are enough for a checkpoint: 2 MiB.
+const CHECKPOINT_FRAMES: i64 = 500;
+/// Most that is freed at once on a full disk: freeing writes the log, too.
+const RELIEF: u64 = 1024 * 1024;
 /// The fsyncs of a checkpoint: of the log, of the database, and of the log's new header later.
 const CHECKPOINT_SYNCS: u32 = 3;
 /// The uplink asks that often while it is connected, and may publish a new block at once.
@@ -349,15 +351,11 @@ impl Store {
         self.used = used;
         self.room = room;
         self.defined += new.len() as u32;
-        let syncs = self.checkpoint_if_due()?;
-        Ok(Committed {
-            syncs: 1 + syncs,
-            again,
-        })
+        Ok(Committed { syncs: 1, again })
     }
 
     /// Moves the log into the database when it has grown long enough; returns the fsyncs that takes.
-    fn checkpoint_if_due(&self) -> Result<u32, StoreError> {
+    pub(super) fn checkpoint_if_due(&self) -> Result<u32, StoreError> {
         if self.home.is_none() {
             return Ok(0);
         }
@@ -378,7 +376,7 @@ impl Store {
     /// Step 4: the blocks to send of a priority, after a place in the buffer, oldest or newest first, with their bytes; and
     /// the fsyncs that this took. What is handed out is marked first: from then on it is never sealed anew under its number.
     /// A block that the disk has damaged becomes the record of its loss.
-    pub(super) fn to_send(
+    pub(super) fn next_to_send(
         &mut self,
         priority: u8,
         after: i64,
@@ -526,7 +524,11 @@ impl Store {
             let _ = fs::remove_file(home.folder.join(RESERVE));
             salvage::forget(&home.folder.join(DATABASE));
         }
-        self.quota = (self.used - self.used / 10).clamp(LEAST_QUOTA, self.quota.max(LEAST_QUOTA));
+        // The log starts over: the next commits overwrite it.
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        let relief = (self.used / 10).min(RELIEF);
+        self.quota = (self.used - relief).clamp(LEAST_QUOTA, self.quota.max(LEAST_QUOTA));
         let transaction = self.connection.transaction()?;
         let sealer = Sealer {
             transaction: &transaction,
@@ -540,9 +542,6 @@ impl Store {
         transaction.commit()?;
         self.used = self.used.saturating_sub(freed);
         self.room = room;
-        // The log starts over: the next commits overwrite it.
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
         Ok(())
     }
 

