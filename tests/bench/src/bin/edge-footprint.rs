@@ -267,6 +267,54 @@ fn dist() -> Result<PathBuf> {
     Ok(PathBuf::from(target).join("dist/edge"))
 }
 
+/// What became of an outage.
+struct Outage {
+    took_s: f64,
+    drain_s: f64,
+    peak_kb: u64,
+    after_kb: u64,
+}
+
+/// The broker is gone while so many samples come, and then it is back.
+async fn outage(
+    gateway: &mut Gateway,
+    feed: &Feed,
+    open: &watch::Sender<bool>,
+    samples: u64,
+) -> Result<Outage> {
+    open.send_replace(false);
+    let mut produced = 0;
+    gateway
+        .until("disconnecting", |report| {
+            produced = report.produced;
+            !report.connected
+        })
+        .await?;
+    gateway.peak_kb = 0;
+    let frames = (samples / SIGNALS) as i64;
+    feed.burst.store(frames, Ordering::Relaxed);
+    // But for what is open at the end.
+    let enough = produced + samples / 100 * 99;
+    let took_s = gateway
+        .until("the outage", |report| report.produced >= enough)
+        .await?;
+    open.send_replace(true);
+    let drain_s = gateway
+        .until("the drain", |report| {
+            report.connected && report.waiting < 1_000
+        })
+        .await?;
+    let peak_kb = gateway.peak_kb;
+    // A while to come to rest.
+    gateway.steady(Duration::from_secs(10)).await?;
+    Ok(Outage {
+        took_s,
+        drain_s,
+        peak_kb,
+        after_kb: gateway.resident()?,
+    })
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let hours: u64 = match std::env::args().nth(1) {
@@ -336,54 +384,34 @@ async fn main() -> Result<()> {
     gateway
         .until("draining", |report| report.waiting < 1_000)
         .await?;
-    let before = gateway.resident()?;
-    open.send_replace(false);
     let samples = hours * 3600 * USUAL;
-    let mut produced = 0;
-    gateway
-        .until("disconnecting", |report| {
-            produced = report.produced;
-            !report.connected
-        })
-        .await?;
-    gateway.peak_kb = 0;
-    feed.burst
-        .store((samples / SIGNALS) as i64, Ordering::Relaxed);
-    // But for what is open at the end.
-    let enough = produced + samples / 100 * 99;
-    let took = gateway
-        .until("the outage", |report| report.produced >= enough)
-        .await?;
-    figures.add("outage_samples", samples as f64, "of the simulated outage");
+    // The first one brings the allocator and its tables to their size; what a second one adds is growth.
+    let first = outage(&mut gateway, &feed, &open, samples).await?;
+    let second = outage(&mut gateway, &feed, &open, samples).await?;
+    figures.add(
+        "outage_samples",
+        samples as f64,
+        "of the simulated outage, which comes twice",
+    );
     figures.add(
         "outage_samples_per_s",
-        samples as f64 / took,
+        samples as f64 / first.took_s,
         "taken by the gateway meanwhile",
     );
-    open.send_replace(true);
-    let drained = gateway
-        .until("the drain", |report| {
-            report.connected && report.waiting < 1_000
-        })
-        .await?;
     figures.add(
         "rss_outage_mb",
-        gateway.peak_kb as f64 / 1e3,
+        first.peak_kb.max(second.peak_kb) as f64 / 1e3,
         "most memory through outage and drain (bound 32)",
     );
     figures.add(
         "drain_s",
-        drained,
+        first.drain_s,
         "from the broker's return until all is acknowledged",
     );
-    // The same work as before, and a while to come to rest.
-    gateway.steady(Duration::from_secs(10)).await?;
-    let after = gateway.resident()?;
-    let growth = (after as f64 - before as f64) / hours as f64;
     figures.add(
         "growth_kb_per_h",
-        growth,
-        "memory held after the drain over that before the outage, for each hour of it",
+        (second.after_kb as f64 - first.after_kb as f64) / hours as f64,
+        "memory held after the second drain over that after the first, for each hour",
     );
     figures.print();
     Ok(())
