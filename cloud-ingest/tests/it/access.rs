@@ -454,7 +454,7 @@ fn every_problem_can_be_reached() {
             service.get("/v1/assets/%ff/latest").await,
             service.post("/v1/assets", "", r#"{"nam":1}"#).await,
             service
-                .post("/v1/assets", "idempotency-key: \u{7f}\r\n", "{}")
+                .post("/v1/assets", "idempotency-key: a b\r\n", "{}")
                 .await,
             me(&service, "").await,
             me(&service, "authorization: Bearer patio_key_0\r\n").await,
@@ -512,7 +512,14 @@ fn every_problem_can_be_reached() {
             .await
             .unwrap();
         reached.insert(code(&service.get("/v1/gateways").await));
-        owner.batch_execute("ALTER TABLE platform.elsewhere RENAME TO gateway; BEGIN; LOCK TABLE platform.gateway IN ACCESS EXCLUSIVE MODE").await.unwrap();
+        owner
+            .batch_execute("ALTER TABLE platform.elsewhere RENAME TO gateway")
+            .await
+            .unwrap();
+        owner
+            .batch_execute("BEGIN; LOCK TABLE platform.gateway IN ACCESS EXCLUSIVE MODE")
+            .await
+            .unwrap();
         reached.insert(code(&service.get("/v1/gateways").await));
         owner.batch_execute("ROLLBACK").await.unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
