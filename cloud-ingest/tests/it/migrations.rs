@@ -48,11 +48,8 @@ async fn drop_beside(database: &TestDatabase, owner: &Db, name: &str) {
 
 fn latest(room: &Room) -> i32 {
     let migrations = (room.runner)();
-    let versions = migrations
-        .get_migrations()
-        .iter()
-        .map(|m| m.version() as i32);
-    versions.max().unwrap()
+    let versions = migrations.get_migrations().iter();
+    versions.fold(0, |newest, migration| newest.max(migration.version()))
 }
 
 /// Every state that an older program may have left: each room at each of its versions, the rooms before it complete;

@@ -63,7 +63,7 @@ fn an_event_is_delivered_signed_to_those_who_want_it() {
         let (mine, theirs) = (StandIn::start([]).await, StandIn::start([]).await);
         let (endpoint, secret) = add(&world, &acme, &mine.url("/hook")).await;
         add(&world, &other, &theirs.url("/hook")).await;
-        let running = world.start(world.client());
+        let running = world.start(crate::world::World::client());
         world.ready(&acme, 17, 86.5).await;
         world
             .until(
@@ -130,7 +130,7 @@ fn after_a_timeout_the_receiver_gets_it_again_under_the_same_id() {
         ])
         .await;
         let (endpoint, secret) = add(&world, &acme, &receiver.url("/")).await;
-        let running = world.start(world.client());
+        let running = world.start(crate::world::World::client());
         world.ready(&acme, 17, 86.5).await;
         for (attempt, seconds) in [(1, 5), (2, 300), (3, 1800), (4, 7200)] {
             let waits = format!(
@@ -200,7 +200,7 @@ fn an_endpoint_that_fails_for_days_is_disabled_and_what_it_missed_can_be_replaye
             .await
             .unwrap();
         tx.commit().await.unwrap();
-        let running = world.start(world.client());
+        let running = world.start(crate::world::World::client());
         world.ready(&acme, 1, 50.0).await;
         world
             .until(
@@ -292,7 +292,7 @@ fn an_endpoint_that_is_gone_is_disabled_at_once() {
         let acme = world.organization("acme").await;
         let gone = StandIn::start([Act::Answer(410, String::new())]).await;
         add(&world, &acme, &gone.url("/")).await;
-        let running = world.start(world.client());
+        let running = world.start(crate::world::World::client());
         world.ready(&acme, 1, 50.0).await;
         world
             .until("it is disabled", "SELECT count(*) = 1 FROM events.endpoint WHERE disabled_reason = 'it answered 410 Gone'")
@@ -317,7 +317,7 @@ fn while_a_secret_is_changed_both_sign() {
         let missing = world.endpoints().rotate(&tx, 999, world.now()).await;
         assert!(matches!(missing, Err(EndpointError::Missing(999))));
         tx.commit().await.unwrap();
-        let running = world.start(world.client());
+        let running = world.start(crate::world::World::client());
         for (hours, signatures) in [(0, 2), (23, 2), (2, 1)] {
             world.hand.advance(Duration::from_hours(hours));
             let before = receiver.seen().len();

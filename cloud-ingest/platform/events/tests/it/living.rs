@@ -23,7 +23,7 @@ fn what_happens_is_told_as_it_happens_and_what_was_missed_afterwards() {
             world.organization("acme").await,
             world.organization("other").await,
         );
-        let running = world.start(world.client());
+        let running = world.start(crate::world::World::client());
         world.ready(&acme, 1, 10.0).await;
         world
             .until("it is in the log", "SELECT count(*) = 1 FROM events.log")

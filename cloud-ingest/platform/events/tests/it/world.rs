@@ -50,7 +50,7 @@ impl World {
     }
 
     /// For stand-ins on loopback.
-    pub(crate) fn client(&self) -> Client {
+    pub(crate) fn client() -> Client {
         Client::new(Rules {
             plain_http: true,
             any_address: true,
@@ -60,7 +60,7 @@ impl World {
     }
 
     pub(crate) fn endpoints(&self) -> Endpoints {
-        Endpoints::new(self.ring.clone(), self.client())
+        Endpoints::new(self.ring.clone(), Self::client())
     }
 
     pub(crate) fn relay(&self) -> Relay {
