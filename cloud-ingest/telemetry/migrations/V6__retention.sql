@@ -1,4 +1,4 @@
--- How long what is kept. Change it here; it is looked at each hour.
+-- How long what is kept: whoever wants measurements to go says so here. It is looked at each hour.
 
 CREATE TABLE telemetry.retention (
     what text PRIMARY KEY,
@@ -10,9 +10,9 @@ COMMENT ON COLUMN telemetry.retention.what IS 'The table of schema telemetry.';
 COMMENT ON COLUMN telemetry.retention.keep IS 'Rows that are older go, whole days or months at a time where the table is partitioned; NULL: none goes.';
 COMMENT ON COLUMN telemetry.retention.compress_after IS 'Older chunks are compressed, where the database can (TimescaleDB Community); NULL: never. Longer than gateways are usually away: late rows go into compressed chunks slowly.';
 INSERT INTO telemetry.retention VALUES
-    ('sample', '90 days', '3 days'),
-    ('extra', '90 days', '3 days'),
-    ('rollup_minute', '400 days', '10 days'),
+    ('sample', NULL, '3 days'),
+    ('extra', NULL, '3 days'),
+    ('rollup_minute', NULL, '10 days'),
     ('rollup_quarter', NULL, '60 days'),
     ('rollup_day', NULL, NULL),
     ('record', NULL, NULL),

@@ -246,11 +246,23 @@ fn what_is_old_goes_and_roll_ups_stay() {
             .await;
         let rows = "SELECT count(*) FROM telemetry.sample";
         let minutes = "SELECT count(*) FROM telemetry.rollup_minute";
+        let owner = world.db.owner().await.unwrap();
+        let keep = async |days: &str| {
+            let sql = format!(
+                "UPDATE telemetry.retention SET keep = {days} WHERE what IN ('sample', 'extra')"
+            );
+            owner.batch_execute(&sql).await.unwrap();
+        };
+        keep("'90 days'").await;
         // Its minutes were not read yet: it stays.
         assert_eq!(retain(&world.db, now()).await.unwrap(), Retained::default());
         assert_eq!(world.count(rows).await, 3);
         roll_up(&world.db, now() + 48.hours()).await.unwrap();
         prepare_storage(&world.db, now()).await.unwrap();
+        // Nothing measured goes unless somebody has said so.
+        keep("NULL").await;
+        assert_eq!(retain(&world.db, now()).await.unwrap(), Retained::default());
+        keep("'90 days'").await;
         let gone = retain(&world.db, now()).await.unwrap();
         assert_eq!((gone.partitions, gone.rows), (2, 0), "{}", database.label);
         assert_eq!(
@@ -277,8 +289,7 @@ fn what_is_old_goes_and_roll_ups_stay() {
         );
         let left = "SELECT (SELECT count(*) FROM telemetry.block_digest) + (SELECT count(*) FROM telemetry.quarantine)";
         assert_eq!(world.count(left).await, 0);
-        let client = world.db.owner().await.unwrap();
-        client
+        owner
             .batch_execute(
                 "UPDATE telemetry.retention SET keep = '7 days' WHERE what LIKE 'rollup%'",
             )
