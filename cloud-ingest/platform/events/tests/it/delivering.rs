@@ -203,7 +203,7 @@ fn an_endpoint_that_fails_for_days_is_disabled_and_what_it_missed_can_be_replaye
         let running = world.start(crate::world::World::client());
         world.ready(&acme, 1, 50.0).await;
         world
-            .until(
+            .settled(
                 "it has failed",
                 "SELECT count(*) = 1 FROM events.endpoint WHERE failing_since IS NOT NULL",
             )
@@ -212,7 +212,7 @@ fn an_endpoint_that_fails_for_days_is_disabled_and_what_it_missed_can_be_replaye
         // Four days are not enough.
         world.hand.advance(Duration::from_hours(4 * 24));
         world
-            .until(
+            .settled(
                 "it has failed again",
                 "SELECT count(*) = 2 FROM events.attempt",
             )

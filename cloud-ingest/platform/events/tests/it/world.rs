@@ -103,6 +103,14 @@ impl World {
         client.query_one(sql, &[]).await.unwrap().get(0)
     }
 
+    /// Waits until this is so and no job is in a worker's hands. What a handler wrote shows before
+    /// its job is settled; whoever moves the clock in between moves the job's next turn with it.
+    pub(crate) async fn settled(&self, what: &str, sql: &str) {
+        self.until(what, sql).await;
+        let idle = "SELECT count(*) = 0 FROM jobs.job WHERE worker IS NOT NULL";
+        self.until("the workers are idle", idle).await;
+    }
+
     /// Waits until this is so.
     pub(crate) async fn until(&self, what: &str, sql: &str) {
         for _ in 0..1500 {
