@@ -1,0 +1,8 @@
+//! The central system as charging stations see it: who may come in, and what becomes of transactions when everything fails.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../uplink/certificates.rs"]
+mod certificates;
+mod door;
+mod faults;
+mod rig;
