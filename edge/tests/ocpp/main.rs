@@ -5,4 +5,5 @@
 mod certificates;
 mod door;
 mod faults;
+mod peers;
 mod rig;
