@@ -21,7 +21,7 @@ use futures::{SinkExt as _, StreamExt as _};
 use ocpp::{AuthList, Policy, Token};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use shared_protocol::{Body, Record, SealedBlock, SigningKey};
+use shared_protocol::{Body, Record, SigningKey, block::SealedBlock};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,

@@ -84,7 +84,7 @@ fn mutated_frames_change_no_connection_into_a_panic() {
     let mut seed = 1;
     let mut count = 0u64;
     while seed == 1 || Instant::now() < end {
-        let mut chance = Chance(seed * 0x9E37_79B9_7F4A_7C15);
+        let mut chance = Chance(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed));
         for version in [Version::V1_6, Version::V2_0_1] {
             let originals = frames(version);
             let mut peer = Peer::new(version);
