@@ -142,20 +142,25 @@ fn reading(one: &Sampled<'_>) -> Option<(&'static str, i64)> {
         return None;
     }
     let milli = milli(&one.value, one.multiplier.checked_add(3)?)?;
-    let milli = match (signal, one.unit) {
-        (REGISTER, None | Some("Wh"))
-        | ("Power.Active.Import" | "Power.Offered", None | Some("W")) => milli,
-        (REGISTER, Some("kWh")) | ("Power.Active.Import" | "Power.Offered", Some("kW")) => {
+    let plain: &[&str] = match signal {
+        REGISTER => &["Wh"],
+        "Power.Active.Import" | "Power.Offered" => &["W"],
+        "Temperature" => &["Celsius", "Celcius"],
+        "SoC" => &["Percent", "%"],
+        "Frequency" => &["Hertz", "Hz"],
+        _ if signal.starts_with("Current") => &["A"],
+        _ => &["V"],
+    };
+    if one.unit.is_none_or(|unit| plain.contains(&unit)) {
+        return Some((signal, milli));
+    }
+    let milli = match (signal, one.unit?) {
+        (REGISTER, "kWh") | ("Power.Active.Import" | "Power.Offered", "kW") => {
             // Read again, so that no digit is lost.
             self::milli(&one.value, one.multiplier.checked_add(6)?)?
         }
-        ("Temperature", None | Some("Celsius" | "Celcius")) => milli,
-        ("Temperature", Some("K")) => milli.checked_sub(273_150)?,
-        ("Temperature", Some("Fahrenheit")) => milli.checked_sub(32_000)?.checked_mul(5)? / 9,
-        ("SoC", None | Some("Percent" | "%")) => milli,
-        ("Frequency", None | Some("Hertz" | "Hz")) => milli,
-        (signal, None | Some("A")) if signal.starts_with("Current") => milli,
-        (signal, None | Some("V")) if signal.starts_with("Voltage") => milli,
+        ("Temperature", "K") => milli.checked_sub(273_150)?,
+        ("Temperature", "Fahrenheit") => milli.checked_sub(32_000)?.checked_mul(5)? / 9,
         _ => return None,
     };
     Some((signal, milli))

@@ -93,7 +93,7 @@ fn told(
 fn info(verdict: &Verdict) -> IdTagInfo {
     let mut info = IdTagInfo::new(AuthorizationStatus::from_wire(verdict.standing.name()));
     info.expiry_date = verdict.expires.map(DateTime::from_timestamp);
-    info.parent_id_tag = verdict.group.clone();
+    info.parent_id_tag.clone_from(&verdict.group);
     info
 }
 

@@ -180,7 +180,7 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
     let clock = Arc::new(Clock::new(Sources::machine(), Some(data.clone()))?);
     let central = config
         .stations
-        .map(|stations| build_central(stations, data.clone(), clock.clone()))
+        .map(|stations| build_central(stations, &data, clock.clone()))
         .transpose()?;
     let options = Options {
         folder: data.clone(),

@@ -1,11 +1,6 @@
 //! From what the configuration says to what runs: keys, certificates, vehicles, lines. What is wrong is found here.
 
-use std::{
-    fs, io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, io, net::SocketAddr, path::Path, sync::Arc};
 
 use ::ocpp::{AuthList, Policy, Token};
 use firmware_config::gateway::{Can, Gateway, Stations};
@@ -147,7 +142,7 @@ pub(super) fn build_line(line: firmware_config::gateway::Line) -> Result<modbus:
 /// The central system of charging stations, and where they connect.
 pub(super) fn build_central(
     stations: Stations,
-    folder: PathBuf,
+    folder: &Path,
     clock: Arc<Clock>,
 ) -> Result<(Arc<ocpp::Central>, Arc<tokio::net::TcpListener>), StartError> {
     let read = |path: &Path| fs::read(path).map_err(StartError::file(path));
@@ -182,9 +177,9 @@ pub(super) fn build_central(
             heartbeat: stations.heartbeat,
             tokens: Arc::new(tokens),
         },
-        folder: folder.clone(),
+        folder: folder.to_owned(),
     };
-    fs::create_dir_all(&folder).map_err(StartError::file(&folder))?;
+    fs::create_dir_all(folder).map_err(StartError::file(folder))?;
     let door = ocpp::Door::new(keys.as_ref(), stations.insecure, &settings.stations, clock)?;
     let address = stations.listen;
     let failed = |source| StartError::Stations { address, source };

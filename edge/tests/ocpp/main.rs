@@ -8,3 +8,4 @@ mod door;
 mod faults;
 mod peers;
 mod rig;
+mod wiring;

@@ -33,15 +33,15 @@ fn frames(version: Version) -> Vec<String> {
             json!([2, "3", "StartTransaction", {"connectorId": 1, "idTag": "CARD-1", "meterStart": 5, "timestamp": time}]),
             json!([2, "4", "MeterValues", {"connectorId": 1, "transactionId": 1, "meterValue": [{"timestamp": time,
                 "sampledValue": [{"value": "1.5e3", "unit": "kWh"}, {"value": "7", "measurand": "Voltage", "phase": "L1"}]}]}]),
-            json!([2, "5", "StopTransaction", {"transactionId": -1, "meterStop": 2147483647, "timestamp": time}]),
+            json!([2, "5", "StopTransaction", {"transactionId": -1, "meterStop": 2_147_483_647, "timestamp": time}]),
             json!([3, "1-1", {"status": "Accepted"}]),
             json!([4, "1-1", "InternalError", "", {}]),
         ]
     } else {
         vec![
-            json!([2, "1", "TransactionEvent", {"eventType": "Ended", "timestamp": time, "triggerReason": "Deauthorized", "seqNo": 2147483647,
+            json!([2, "1", "TransactionEvent", {"eventType": "Ended", "timestamp": time, "triggerReason": "Deauthorized", "seqNo": 2_147_483_647,
                 "transactionInfo": {"transactionId": "t"}, "evse": {"id": 1}, "meterValue": [{"timestamp": time, "sampledValue": [{"value": -1e30,
-                "unitOfMeasure": {"unit": "kWh", "multiplier": 2147483647}}]}]}]),
+                "unitOfMeasure": {"unit": "kWh", "multiplier": 2_147_483_647}}]}]}]),
             json!([2, "2", "NotifyReport", {"requestId": 1, "generatedAt": time, "seqNo": 0}]),
             json!([5, "x", "InternalError", "", {}]),
             json!([6, "x", "NotifyPeriodicEventStream", {}]),

@@ -87,7 +87,6 @@ fn example(root: &Value, schema: &Value, all: bool) -> Value {
         Some("boolean") => json!(true),
         Some("string") if schema["format"] == "date-time" => json!("2026-05-04T12:00:00Z"),
         Some("string") if schema["format"] == "uri" => json!("ftp://x.example/y"),
-        Some("string") => json!("x"),
         _ => json!("x"),
     }
 }
