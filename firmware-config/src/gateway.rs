@@ -4,6 +4,7 @@ mod address;
 mod check;
 mod file;
 mod schema;
+mod stations;
 
 use std::{
     path::{Path, PathBuf},
@@ -19,6 +20,7 @@ use vehicles::profile::Profile;
 
 pub use address::{Broker, Interface};
 pub use schema::SCHEMA;
+pub use stations::{Station, Stations, Token};
 
 /// Everything a gateway is told, checked, with the profiles and device maps that it names. Paths are seen from
 /// the working folder of the process, not from the folder of the file.
@@ -38,6 +40,8 @@ pub struct Gateway {
     pub can: Vec<Can>,
     /// The Modbus lines that it polls.
     pub modbus: Vec<Line>,
+    /// The central system of charging stations, if there is to be one.
+    pub stations: Option<Stations>,
     /// Least serious event that is written to the log: `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: String,
 }

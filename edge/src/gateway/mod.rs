@@ -25,13 +25,13 @@ use crate::{
     clock::{self, Clock, Sources},
     commands::Desk,
     health::{self, Counters},
-    sources::{Context, modbus, vehicle},
+    sources::{Context, modbus, ocpp, vehicle},
     supervise::{Drill, Feeder, LoopReport, Spec, Supervisor},
     uplink,
 };
 use loops::{Sighted, supervise, teller, watch_database};
 pub use parts::read_key;
-use parts::{build_line, build_vehicle, link, listen, reserved};
+use parts::{build_central, build_line, build_vehicle, link, listen, reserved};
 
 /// Why a gateway does not start. Nothing has been started then.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +64,20 @@ pub enum StartError {
         health::ASSET
     )]
     Reserved,
+    /// The address for charging stations.
+    #[error("charging stations at {address}: {source}")]
+    Stations {
+        /// The address.
+        address: SocketAddr,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// Who would be let in.
+    #[error(transparent)]
+    Door(#[from] ocpp::DoorError),
+    /// The book of charging transactions.
+    #[error(transparent)]
+    Book(#[from] ocpp::BookError),
     /// No thread or timer to look after the loops.
     #[error("supervision: {source}")]
     Supervision {
@@ -164,6 +178,10 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
     })?;
     let data = config.data;
     let clock = Arc::new(Clock::new(Sources::machine(), Some(data.clone()))?);
+    let central = config
+        .stations
+        .map(|stations| build_central(stations, &data, clock.clone()))
+        .transpose()?;
     let options = Options {
         folder: data.clone(),
         quota: config.quota,
@@ -253,6 +271,19 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
         let spec = Spec::new(format!("modbus:{}", line.name), deadline);
         sources.spawn(supervisor.keep(spec, making.clone(), move |beat| {
             modbus::run(line.clone(), context.clone(), beat)
+        }));
+    }
+    if let Some((central, listener)) = central {
+        let ours = (central.clone(), context.clone());
+        let spec = Spec::new("stations:records", DEADLINE).ends_by_itself(FAREWELL);
+        makers.spawn(supervisor.keep(spec, making.clone(), move |beat| {
+            let (central, context) = ours.clone();
+            ocpp::carry(central, context, beat)
+        }));
+        let spec = Spec::new("stations", DEADLINE).ends_by_itself(FAREWELL);
+        let context = context.clone();
+        sources.spawn(supervisor.keep(spec, making.clone(), move |beat| {
+            ocpp::run(central.clone(), listener.clone(), context.clone(), beat)
         }));
     }
     let supervision = supervise(&supervisor, feeder)?;

@@ -2,7 +2,8 @@
 
 use std::{fs, io, net::SocketAddr, path::Path, sync::Arc};
 
-use firmware_config::gateway::{Can, Gateway};
+use ::ocpp::{AuthList, Policy, Token};
+use firmware_config::gateway::{Can, Gateway, Stations};
 use shared_protocol::SigningKey;
 use vehicles::{
     dbc::{Dbc, Decoder},
@@ -11,8 +12,9 @@ use vehicles::{
 
 use super::StartError;
 use crate::{
+    clock::Clock,
     health,
-    sources::{modbus, vehicle},
+    sources::{modbus, ocpp, vehicle},
     uplink,
 };
 
@@ -20,7 +22,10 @@ use crate::{
 pub(super) fn reserved(config: &Gateway) -> Result<(), StartError> {
     let cars = config.can.iter().map(|can| &can.asset);
     let devices = config.modbus.iter().flat_map(|line| &line.devices);
-    let mut assets = cars.chain(devices.map(|device| &device.asset));
+    let stations = config.stations.iter().flat_map(|one| &one.stations);
+    let mut assets = cars
+        .chain(devices.map(|device| &device.asset))
+        .chain(stations.map(|station| &station.asset));
     if assets.any(|asset| asset.as_str() == health::ASSET) {
         return Err(StartError::Reserved);
     }
@@ -132,4 +137,55 @@ pub(super) fn build_line(line: firmware_config::gateway::Line) -> Result<modbus:
         timeout: line.timeout,
         devices,
     })
+}
+
+/// The central system of charging stations, and where they connect.
+pub(super) fn build_central(
+    stations: Stations,
+    folder: &Path,
+    clock: Arc<Clock>,
+) -> Result<(Arc<ocpp::Central>, Arc<tokio::net::TcpListener>), StartError> {
+    let read = |path: &Path| fs::read(path).map_err(StartError::file(path));
+    let keys = match &stations.identity {
+        None => None,
+        Some(identity) => Some(ocpp::Keys {
+            certificate: read(&identity.certificate)?,
+            key: read(&identity.key)?,
+            client_ca: stations.client_ca.as_deref().map(read).transpose()?,
+        }),
+    };
+    let mut tokens = AuthList::default();
+    for token in stations.tokens {
+        let known = Token {
+            blocked: token.blocked,
+            expires: token.expires,
+            group: token.group,
+        };
+        tokens.set(&token.id, known);
+    }
+    let known = stations.stations.into_iter().map(|station| {
+        let known = ocpp::Known {
+            asset: station.asset,
+            password: station.password,
+            certificate: station.certificate,
+        };
+        (station.id, known)
+    });
+    let settings = ocpp::Settings {
+        stations: known.collect(),
+        policy: Policy {
+            heartbeat: stations.heartbeat,
+            tokens: Arc::new(tokens),
+        },
+        folder: folder.to_owned(),
+    };
+    fs::create_dir_all(folder).map_err(StartError::file(folder))?;
+    let door = ocpp::Door::new(keys.as_ref(), stations.insecure, &settings.stations, clock)?;
+    let address = stations.listen;
+    let failed = |source| StartError::Stations { address, source };
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+    let central = ocpp::Central::new(settings, door)?;
+    Ok((Arc::new(central), Arc::new(listener)))
 }

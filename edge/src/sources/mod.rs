@@ -4,6 +4,7 @@
 pub mod can;
 pub mod modbus;
 mod obd;
+pub mod ocpp;
 mod state;
 pub mod vehicle;
 

@@ -11,7 +11,7 @@ use depot_config::devices::DEVICES;
 use modbus::map::DeviceMap;
 use vehicles::profile::{Bus, Profile};
 
-use super::{Can, Cloud, Device, Gateway, Identity, Interface, Line, Tls, file, schema};
+use super::{Can, Cloud, Device, Gateway, Identity, Interface, Line, Tls, file, schema, stations};
 use crate::profiles::{PROFILES, dbc_content};
 
 /// Checks a file and follows what it names.
@@ -40,6 +40,9 @@ pub(super) fn check(file: file::File, spans: &Spans) -> Result<Gateway, Faults> 
         .enumerate()
         .map(|(index, line)| check.line(index, line))
         .collect();
+    let stations = file
+        .stations
+        .and_then(|written| stations::check(written, spans, &mut check.faults));
     let parts = (
         key,
         cloud,
@@ -56,6 +59,7 @@ pub(super) fn check(file: file::File, spans: &Spans) -> Result<Gateway, Faults> 
                 cloud,
                 can,
                 modbus,
+                stations,
                 log_level: file.log.level,
             })
         }

@@ -1,6 +1,6 @@
 //! The gateway's configuration as its file writes it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use depot_config::ModbusAddress;
 use serde::Deserialize;
@@ -15,6 +15,7 @@ pub(super) struct File {
     pub(super) cloud: Cloud,
     pub(super) can: Vec<Can>,
     pub(super) modbus: Vec<Modbus>,
+    pub(super) stations: Option<Stations>,
     pub(super) log: Log,
 }
 
@@ -75,4 +76,36 @@ pub(super) struct Device {
 #[serde(deny_unknown_fields)]
 pub(super) struct Log {
     pub(super) level: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stations {
+    pub(super) listen: SocketAddr,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) certificate_key: Option<PathBuf>,
+    pub(super) client_ca: Option<PathBuf>,
+    pub(super) insecure_stations: bool,
+    #[serde(deserialize_with = "config_file::duration")]
+    pub(super) heartbeat: Duration,
+    pub(super) station: Vec<Station>,
+    pub(super) token: Vec<Token>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Station {
+    pub(super) id: String,
+    pub(super) asset: AssetKey,
+    pub(super) password_sha256: Option<String>,
+    pub(super) certificate_sha256: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Token {
+    pub(super) id: String,
+    pub(super) blocked: bool,
+    pub(super) expires: Option<jiff::Timestamp>,
+    pub(super) group: Option<String>,
 }

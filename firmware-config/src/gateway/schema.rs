@@ -1,6 +1,6 @@
 //! The keys of a gateway's configuration.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use config_file::{Key, Kind, Presence, Schema, Syntax};
 use depot_config::{ModbusAddress, devices};
@@ -23,6 +23,12 @@ pub static SCHEMA: Schema = Schema {
         Key::table("cloud", &CLOUD, "Where its cloud is and how it knows it."),
         Key::tables("can", &CAN, "One CAN bus of one vehicle."),
         Key::tables("modbus", &MODBUS, "One Modbus line and the devices on it."),
+        Key::table(
+            "stations",
+            &STATIONS,
+            "The central system of charging stations that speak OCPP; without it there is none.",
+        )
+        .presence(Presence::Optional),
         Key::table("log", &LOG, "What it writes to its log.").presence(Presence::Default("{}")),
     ],
 };
@@ -248,6 +254,162 @@ static DEVICE: Schema = Schema {
             "\"5s\"",
             "Time between two readings of points for which the map has no interval of their own; the map's default \
              (1s) if absent.",
+        ),
+    ],
+};
+
+const ADDRESS: Kind = Kind::Syntax(Syntax {
+    form: "an IP address and a port",
+    check: |text| {
+        text.parse::<SocketAddr>()
+            .map(drop)
+            .map_err(|error| error.to_string())
+    },
+});
+
+const STATION_ID: Kind = Kind::Syntax(Syntax {
+    form: "a station id (1 to 48 of a-z A-Z 0-9 . - _ ~)",
+    check: |text| {
+        let right = |byte: u8| byte.is_ascii_alphanumeric() || b".-_~".contains(&byte);
+        let fits = (1..=48).contains(&text.len()) && text.bytes().all(right);
+        fits.then_some(()).ok_or_else(String::new)
+    },
+});
+
+const DIGEST: Kind = Kind::Syntax(Syntax {
+    form: "a SHA-256 as 64 hexadecimal digits",
+    check: |text| digest(text).map(drop),
+});
+
+const INSTANT: Kind = Kind::Syntax(Syntax {
+    form: "an instant such as 2027-01-31T00:00:00-06:00",
+    check: |text| {
+        text.parse::<jiff::Timestamp>()
+            .map(drop)
+            .map_err(|error| error.to_string())
+    },
+});
+
+/// Reads a SHA-256 from its hexadecimal digits.
+pub(super) fn digest(text: &str) -> Result<[u8; 32], String> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
+static STATIONS: Schema = Schema {
+    name: "central system",
+    about: "The central system of charging stations: they connect to ws://gateway:port/ocpp/<id>, or wss with a certificate.",
+    keys: &[
+        Key::required(
+            "listen",
+            ADDRESS,
+            "\"0.0.0.0:9210\"",
+            "Where stations connect.",
+        ),
+        Key::optional(
+            "certificate",
+            Kind::Path,
+            "\"stations.pem\"",
+            "Certificate (PEM) that stations know the gateway by; required without insecure_stations.",
+        ),
+        Key::optional(
+            "certificate_key",
+            Kind::Path,
+            "\"stations.key\"",
+            "Secret key (PEM) of the certificate; both or none.",
+        ),
+        Key::optional(
+            "client_ca",
+            Kind::Path,
+            "\"station-ca.pem\"",
+            "Certificates (PEM) that stations' are verified with, for stations that are known by theirs.",
+        ),
+        Key::with_default(
+            "insecure_stations",
+            Kind::Bool,
+            "false",
+            "true",
+            "Whether stations may connect without TLS or without a secret (security profiles 0 and 1); raises an alarm.",
+        ),
+        Key::with_default(
+            "heartbeat",
+            Kind::Duration {
+                min: Duration::from_secs(10),
+                max: Duration::from_hours(24),
+            },
+            "\"5min\"",
+            "\"1min\"",
+            "How often a station says that it is there.",
+        ),
+        Key::tables("station", &STATION, "One station that may connect."),
+        Key::tables(
+            "token",
+            &TOKEN,
+            "One token by which cars are charged; others are not.",
+        ),
+    ],
+};
+
+static STATION: Schema = Schema {
+    name: "station",
+    about: "One station that may connect.",
+    keys: &[
+        Key::required(
+            "id",
+            STATION_ID,
+            "\"CP-01\"",
+            "Its id: the last part of its address, and its user name.",
+        ),
+        Key::required(
+            "asset",
+            ASSET,
+            "\"station-01\"",
+            "The charger that it is: its first connector. The n-th is the asset with `.n` after it.",
+        ),
+        Key::optional(
+            "password_sha256",
+            DIGEST,
+            "\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"",
+            "SHA-256 of its password, which is 16 random bytes or more.",
+        ),
+        Key::optional(
+            "certificate_sha256",
+            DIGEST,
+            "\"2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae\"",
+            "SHA-256 of its certificate (DER), when it is known by that.",
+        ),
+    ],
+};
+
+static TOKEN: Schema = Schema {
+    name: "token",
+    about: "One token by which cars are charged.",
+    keys: &[
+        Key::required(
+            "id",
+            Kind::Text,
+            "\"04A2B3C4D5\"",
+            "What the reader reads; case does not matter.",
+        ),
+        Key::with_default(
+            "blocked",
+            Kind::Bool,
+            "false",
+            "true",
+            "Whether it must not charge.",
+        ),
+        Key::optional(
+            "expires",
+            INSTANT,
+            "\"2027-01-31T00:00:00-06:00\"",
+            "From when on it must not charge.",
+        ),
+        Key::optional(
+            "group",
+            Kind::Text,
+            "\"night-shift\"",
+            "Tokens of one group may end each other's transactions.",
         ),
     ],
 };

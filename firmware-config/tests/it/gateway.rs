@@ -262,3 +262,46 @@ proptest! {
         }
     }
 }
+
+const STATIONS: &str = "
+[stations]
+listen = \"127.0.0.1:9210\"
+insecure_stations = true
+
+[[stations.station]]
+id = \"CP-01\"
+asset = \"station-01\"
+
+[[stations.token]]
+id = \"04A2B3C4\"
+expires = \"2027-01-31T00:00:00-06:00\"
+";
+
+#[test]
+fn stations_without_tls_or_secret_have_to_be_allowed() {
+    let folder = Folder::new();
+    let read = |stations: &str| {
+        let text = format!("{SOUND}{stations}");
+        Gateway::read(&folder.write("config.toml", &text))
+    };
+    let sound = read(STATIONS).unwrap().stations.unwrap();
+    assert!(sound.insecure && sound.identity.is_none());
+    assert_eq!(sound.heartbeat.as_secs(), 300);
+    assert_eq!(sound.stations[0].asset.as_str(), "station-01");
+    let expires = sound.tokens[0].expires.unwrap();
+    assert_eq!(expires.to_string(), "2027-01-31T06:00:00Z");
+    let faults = read(&STATIONS.replace("insecure_stations = true\n", ""));
+    let faults = faults.unwrap_err().to_string();
+    for key in ["stations.certificate:", "stations.station[0]:"] {
+        assert!(faults.contains(key), "{key}: {faults}");
+    }
+    let twice = STATIONS.replace(
+        "[[stations.token]]",
+        "[[stations.station]]\nid = \"CP-01\"\nasset = \"station-02\"\npassword_sha256 = \"12\"\n[[stations.token]]",
+    );
+    let faults = read(&twice).unwrap_err().to_string();
+    assert!(
+        faults.contains("stations.station[1].password_sha256"),
+        "{faults}"
+    );
+}

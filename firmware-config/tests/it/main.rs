@@ -23,6 +23,9 @@ impl Folder {
             "gateway.pem",
             "gateway-tls.key",
             "drive.log",
+            "stations.pem",
+            "stations.key",
+            "station-ca.pem",
         ] {
             folder.write(name, "");
         }

@@ -1,0 +1,170 @@
+//! What stations' transactions are remembered by, and what of them is still to go to the buffer: one SQLite database, so that
+//! both change together.
+
+use std::path::Path;
+
+use ::ocpp::{Entry, Memory, Transaction, Write};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde_json::{Value, json};
+use shared_protocol::AssetKey;
+
+/// Transactions that are kept of a station; the engine remembers fewer.
+const KEPT: u32 = 512;
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS transaction_state (
+        station TEXT NOT NULL, id TEXT NOT NULL, place INTEGER NOT NULL, ended INTEGER NOT NULL, state TEXT NOT NULL,
+        PRIMARY KEY (station, id)
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS outbox (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, asset TEXT NOT NULL, kind TEXT NOT NULL, payload TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS place (latest INTEGER NOT NULL) STRICT;
+    INSERT INTO place SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM place);
+";
+
+/// Why the book cannot be used; nothing of what was asked has happened.
+#[derive(Debug, thiserror::Error)]
+pub enum BookError {
+    /// SQLite failed.
+    #[error("the book of transactions: {0}: stations get no answers until it can be written")]
+    Sqlite(#[from] rusqlite::Error),
+    /// What it holds cannot be read.
+    #[error("the book of transactions holds what is no transaction: {0}")]
+    Damaged(#[from] serde_json::Error),
+    /// The thread that worked on it is gone.
+    #[error("the work on the book of transactions was broken off")]
+    Gone,
+}
+
+/// The book; one at a time.
+#[derive(Debug)]
+pub struct Book {
+    connection: Connection,
+}
+
+/// A record that is to go to the buffer.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) number: i64,
+    pub(super) asset: String,
+    pub(super) kind: String,
+    pub(super) payload: String,
+}
+
+impl Book {
+    /// Opens the book, or begins one.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or is no database.
+    pub fn open(path: &Path) -> Result<Self, BookError> {
+        let connection = Connection::open(path)?;
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.execute_batch(SCHEMA)?;
+        Ok(Self { connection })
+    }
+
+    /// What is remembered of a station.
+    pub(super) fn memory(&mut self, station: &str) -> Result<Memory, BookError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT state FROM transaction_state WHERE station = ?1 ORDER BY place",
+        )?;
+        let rows = statement.query_map([station], |row| row.get::<_, String>(0))?;
+        let mut transactions = Vec::new();
+        for row in rows {
+            transactions.push(serde_json::from_str::<Transaction>(&row?)?);
+        }
+        Ok(Memory::new(transactions))
+    }
+
+    /// Makes durable what a transaction has told: its state, and the record for the cloud.
+    pub(super) fn store(
+        &mut self,
+        station: &str,
+        asset: &AssetKey,
+        received: Value,
+        write: &Write,
+    ) -> Result<(), BookError> {
+        let one = &write.transaction;
+        let state = serde_json::to_string(one)?;
+        let transaction = self.connection.transaction()?;
+        let known: Option<i64> = transaction
+            .prepare_cached("SELECT place FROM transaction_state WHERE station = ?1 AND id = ?2")?
+            .query_row([station, &one.id], |row| row.get(0))
+            .optional()?;
+        let place = match known {
+            Some(place) => place,
+            None => transaction.query_row(
+                "UPDATE place SET latest = latest + 1 RETURNING latest",
+                [],
+                |row| row.get(0),
+            )?,
+        };
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO transaction_state VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![station, one.id, place, one.ended, state])?;
+        transaction
+            .prepare_cached(
+                "DELETE FROM transaction_state WHERE station = ?1 AND ended AND place <= (SELECT place FROM transaction_state \
+                 WHERE station = ?1 ORDER BY place DESC LIMIT 1 OFFSET ?2)",
+            )?
+            .execute(params![station, KEPT])?;
+        insert(&transaction, asset, received, &write.entry)?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Keeps what a station has told that is of no transaction.
+    pub(super) fn tell(
+        &mut self,
+        asset: &AssetKey,
+        received: Value,
+        entry: &Entry,
+    ) -> Result<(), BookError> {
+        insert(&self.connection, asset, received, entry)
+    }
+
+    /// The oldest records that have not gone out.
+    pub(super) fn outgoing(&mut self, limit: u32) -> Result<Vec<Outgoing>, BookError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT number, asset, kind, payload FROM outbox ORDER BY number LIMIT ?1",
+        )?;
+        let rows = statement.query_map([limit], |row| {
+            Ok(Outgoing {
+                number: row.get(0)?,
+                asset: row.get(1)?,
+                kind: row.get(2)?,
+                payload: row.get(3)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Those up to this number are durable elsewhere.
+    pub(super) fn gone(&mut self, number: i64) -> Result<(), BookError> {
+        self.connection
+            .execute("DELETE FROM outbox WHERE number <= ?1", [number])?;
+        Ok(())
+    }
+}
+
+fn insert(
+    connection: &Connection,
+    asset: &AssetKey,
+    received: Value,
+    entry: &Entry,
+) -> Result<(), BookError> {
+    let mut payload = entry.payload.clone();
+    payload["received"] = received;
+    connection
+        .prepare_cached("INSERT INTO outbox (asset, kind, payload) VALUES (?1, ?2, ?3)")?
+        .execute(params![asset.as_str(), entry.kind, payload.to_string()])?;
+    Ok(())
+}
+
+/// When something was received, for a record: the time of day, or that it is not known.
+pub(super) fn received(wall: Option<jiff::Timestamp>) -> Value {
+    wall.map_or(Value::Null, |wall| json!(wall))
+}

@@ -1,0 +1,295 @@
+//! One connection of one station: frames in, effects out, in their order.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use ::ocpp::{Effect, Note, Now, Reading, Station};
+use futures::{SinkExt as _, StreamExt as _};
+use jiff::Timestamp;
+use shared_protocol::{
+    AssetKey, Column, Decimal, Encoding, SignalDef, SignalRef, Source, catalogue,
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, protocol::CloseFrame, protocol::frame::coding::CloseCode},
+};
+
+use super::{
+    Central, Context, Known,
+    book::{BookError, received},
+    door::{Guest, Io},
+};
+use crate::{buffer::Sample, health::SourceCounts, stopped};
+
+/// How often a silent connection is asked whether it is there.
+const PING: Duration = Duration::from_secs(60);
+/// After so long without a word it is not.
+const GONE: Duration = Duration::from_secs(150);
+/// How long a frame may take to go out.
+const SEND: Duration = Duration::from_secs(20);
+
+/// Why a connection ends.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("the station has closed it")]
+    Closed,
+    #[error("the station has connected anew")]
+    Replaced,
+    #[error("the gateway stops")]
+    Stopping,
+    #[error("nothing was heard for {} s", GONE.as_secs())]
+    Silent,
+    #[error("what has to be sent does not go out")]
+    Stuck,
+    #[error(transparent)]
+    WebSocket(#[from] tokio_tungstenite::tungstenite::Error),
+    #[error(transparent)]
+    Book(#[from] BookError),
+    #[error("the buffer has stopped")]
+    Buffer,
+}
+
+/// Serves a station until its connection ends.
+pub(super) async fn run(central: &Central, guest: Guest, context: Context) {
+    let seat = central.seat(&guest.id);
+    // Whoever has it leaves it: the new connection is the one that the station has.
+    seat.leave.send_modify(|count| *count += 1);
+    let mut left = seat.leave.subscribe();
+    left.mark_unchanged();
+    let turn = tokio::select! {
+        turn = seat.turn.lock() => turn,
+        _ = left.changed() => return,
+    };
+    let id = guest.id.clone();
+    let known = central.settings.stations[&id].clone();
+    let counts = context.counters.source(known.asset.as_str());
+    tracing::info!(station = %id, version = %guest.version, address = %guest.address, "a station has connected");
+    let number = central.connections.fetch_add(1, Ordering::Relaxed);
+    let memory = {
+        let id = id.clone();
+        central.book(move |book| book.memory(&id)).await
+    };
+    let end = match memory {
+        Err(error) => End::Book(error),
+        Ok(memory) => {
+            let policy = central.settings.policy.clone();
+            let began = Instant::now();
+            let now = time(&context, began);
+            let mut session = Session {
+                central,
+                station: Station::connected(&id, guest.version, policy, memory, number, now),
+                socket: guest.socket,
+                id: id.clone(),
+                known,
+                columns: HashMap::new(),
+                began,
+                counts: counts.clone(),
+                context: context.clone(),
+            };
+            let end = session.serve(&mut left).await;
+            session.over(&end).await;
+            end
+        }
+    };
+    drop(turn);
+    match end {
+        End::Book(_) | End::Silent | End::Stuck | End::WebSocket(_) => {
+            counts.failed();
+            tracing::warn!(station = %id, %end, "the connection of a station ends");
+        }
+        _ => tracing::info!(station = %id, %end, "the connection of a station ends"),
+    }
+}
+
+struct Session<'a> {
+    central: &'a Central,
+    station: Station,
+    socket: WebSocketStream<Io>,
+    id: String,
+    known: Known,
+    columns: HashMap<(i32, &'static str), Option<u32>>,
+    began: Instant,
+    counts: std::sync::Arc<SourceCounts>,
+    context: Context,
+}
+
+/// The instant for the engine.
+fn time(context: &Context, began: Instant) -> Now {
+    let wall = |us: i64| Timestamp::from_microsecond(us).ok();
+    let least = i64::try_from(context.clock.for_tls().as_micros()).unwrap_or(i64::MAX);
+    Now {
+        mono: began.elapsed(),
+        wall: context.clock.wall_us().and_then(wall),
+        least: wall(least).unwrap_or(Timestamp::UNIX_EPOCH),
+    }
+}
+
+impl Session<'_> {
+    fn now(&self) -> Now {
+        time(&self.context, self.began)
+    }
+
+    async fn serve(&mut self, left: &mut tokio::sync::watch::Receiver<u64>) -> End {
+        let mut heard = Instant::now();
+        let mut ping = tokio::time::interval(PING);
+        let mut stop = self.context.stop.clone();
+        loop {
+            let far = Duration::from_secs(3600);
+            let due = self
+                .station
+                .due()
+                .map_or(far, |due| due.saturating_sub(self.began.elapsed()));
+            let effects = tokio::select! {
+                biased;
+                () = stopped(&mut stop) => return End::Stopping,
+                _ = left.changed() => return End::Replaced,
+                frame = self.socket.next() => {
+                    heard = Instant::now();
+                    match frame {
+                        None | Some(Ok(Message::Close(_))) => return End::Closed,
+                        Some(Err(error)) => return End::WebSocket(error),
+                        Some(Ok(Message::Text(text))) => self.station.frame(self.now(), &text),
+                        // Pings are answered by the library. OCPP-J has text frames alone (§4.1); others say nothing.
+                        Some(Ok(_)) => continue,
+                    }
+                }
+                _ = ping.tick() => {
+                    if heard.elapsed() > GONE {
+                        return End::Silent;
+                    }
+                    if let Err(end) = self.send(Message::Ping(Vec::new().into())).await {
+                        return end;
+                    }
+                    continue;
+                }
+                () = tokio::time::sleep(due) => self.station.time(self.now()),
+            };
+            if let Err(end) = self.carry_out(effects).await {
+                return end;
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), End> {
+        for effect in effects {
+            match effect {
+                Effect::Store(write) => {
+                    let (id, asset) = (self.id.clone(), self.known.asset.clone());
+                    let received = received(self.now().wall);
+                    let stored = self
+                        .central
+                        .book(move |book| book.store(&id, &asset, received, &write));
+                    stored.await?;
+                    self.central.written.send_modify(|count| *count += 1);
+                }
+                Effect::Tell(entry) => {
+                    let asset = self.known.asset.clone();
+                    let received = received(self.now().wall);
+                    let told = self
+                        .central
+                        .book(move |book| book.tell(&asset, received, &entry));
+                    told.await?;
+                    self.central.written.send_modify(|count| *count += 1);
+                }
+                Effect::Send(text) => self.send(Message::text(text)).await?,
+                Effect::Readings(readings) => self.samples(&readings).await?,
+                Effect::Outcome { action, result, .. } => {
+                    tracing::info!(station = %self.id, action, ok = result.is_ok(), "a call to a station has ended");
+                }
+                Effect::Note(note) => self.note(&note),
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        let sent = tokio::time::timeout(SEND, self.socket.send(message)).await;
+        Ok(sent.map_err(|_| End::Stuck)??)
+    }
+
+    fn note(&self, note: &Note) {
+        match note {
+            Note::Violation(_) => tracing::debug!(station = %self.id, %note, "OCPP"),
+            _ => tracing::warn!(station = %self.id, %note, "OCPP"),
+        }
+    }
+
+    /// Readings become samples at the station's own times, corrected by its clock's difference. Nothing is of the future.
+    async fn samples(&mut self, readings: &[Reading]) -> Result<(), End> {
+        let now_us = self.context.clock.now_us();
+        let offset = self.context.clock.wall_offset_us();
+        let ahead = self
+            .station
+            .clock_ahead()
+            .unwrap_or(0)
+            .saturating_mul(1_000_000);
+        let mut samples = Vec::new();
+        for reading in readings {
+            let Some(column) = self.column(reading.evse, reading.signal) else {
+                continue;
+            };
+            let corrected = reading.time.as_microsecond().saturating_sub(ahead);
+            let time_us = offset
+                .map_or(now_us, |offset| corrected.saturating_sub(offset))
+                .min(now_us);
+            let raw = reading.milli;
+            samples.push(Sample {
+                column,
+                time_us: time_us / 1000 * 1000,
+                raw,
+            });
+        }
+        let count = samples.len() as u64;
+        self.context
+            .buffer
+            .push(samples)
+            .await
+            .map_err(|_| End::Buffer)?;
+        self.counts.samples.fetch_add(count, Ordering::Relaxed);
+        self.counts.works();
+        Ok(())
+    }
+
+    fn column(&mut self, evse: i32, signal: &'static str) -> Option<u32> {
+        let (asset, buffer) = (&self.known.asset, &self.context.buffer);
+        let number = || {
+            let asset: AssetKey = match evse {
+                0 | 1 => asset.clone(),
+                n => format!("{asset}.{n}").parse().ok()?,
+            };
+            let scale = Decimal::new(1, -3).ok()?;
+            let def = SignalDef {
+                signal: SignalRef::Catalogue(catalogue().by_name(signal)?.id),
+                encoding: Encoding::Scaled {
+                    scale,
+                    offset: Decimal::ZERO,
+                },
+            };
+            let source = Source::Ocpp;
+            Some(buffer.columns().number(&Column { asset, source, def }))
+        };
+        *self.columns.entry((evse, signal)).or_insert_with(number)
+    }
+
+    /// Says good-bye, as far as the station still listens.
+    async fn over(&mut self, end: &End) {
+        let effects = self.station.disconnected(self.now());
+        for effect in effects {
+            if let Effect::Note(note) = effect {
+                self.note(&note);
+            }
+        }
+        let code = match end {
+            End::Stopping => CloseCode::Away,
+            End::Book(_) => CloseCode::Error,
+            _ => CloseCode::Normal,
+        };
+        let reason = end.to_string().chars().take(100).collect::<String>().into();
+        let frame = CloseFrame { code, reason };
+        let closing = self.socket.close(Some(frame));
+        let _ = tokio::time::timeout(Duration::from_secs(2), closing).await;
+    }
+}

@@ -1,0 +1,218 @@
+//! A central system on this machine, and a station that talks to it.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use edge::{
+    buffer::{Buffer, Options},
+    clock::Clock,
+    sources::{
+        Context,
+        ocpp::{Central, Door, Keys, Known, Settings, carry, run},
+    },
+    supervise::Beat,
+};
+use futures::{SinkExt as _, StreamExt as _};
+use ocpp::{AuthList, Policy, Token};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use shared_protocol::{Body, Record, SigningKey, block::SealedBlock};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{self, Message, client::IntoClientRequest as _, http::HeaderValue},
+};
+
+/// No wait for something that has to happen is longer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+pub(crate) fn known(password: Option<&str>, certificate: Option<[u8; 32]>) -> Known {
+    Known {
+        asset: "charger-1".parse().unwrap(),
+        password: password.map(|text| digest(text.as_bytes())),
+        certificate,
+    }
+}
+
+/// A gateway's part that serves stations.
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) buffer: Buffer,
+    tasks: Vec<JoinHandle<()>>,
+    _stop: watch::Sender<bool>,
+}
+
+impl Gateway {
+    pub(crate) async fn start(folder: &Path, keys: Option<&Keys>, station: Known) -> Self {
+        let clock = Arc::new(Clock::start().unwrap());
+        let wall = clock.standing();
+        let began = Instant::now();
+        // The folder is free when what worked in it has ended.
+        let (central, buffer) = loop {
+            let stations = HashMap::from([("CP-1".to_owned(), station.clone())]);
+            let door = Door::new(keys, true, &stations, clock.clone()).unwrap();
+            let mut tokens = AuthList::default();
+            let token = Token {
+                blocked: false,
+                expires: None,
+                group: None,
+            };
+            tokens.set("CARD", token);
+            let policy = Policy {
+                heartbeat: Duration::from_secs(60),
+                tokens: Arc::new(tokens),
+            };
+            let settings = Settings {
+                stations,
+                policy,
+                folder: folder.to_owned(),
+            };
+            let options = Options {
+                folder: folder.to_owned(),
+                quota: 64 << 20,
+                gateway: "gw-1".parse().unwrap(),
+                key: SigningKey::from_seed([5; 32]),
+            };
+            let opened = Central::new(settings, door).ok();
+            if let Some(central) = opened
+                && let Ok(buffer) = Buffer::open(options, clock.clone())
+            {
+                break (central, buffer);
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "the folder stays in use: {wall:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let address = listener.local_addr().unwrap();
+        let (stop, stopping) = watch::channel(false);
+        let context = Context {
+            buffer: buffer.clone(),
+            clock,
+            stop: stopping,
+            counters: Arc::default(),
+        };
+        let central = Arc::new(central);
+        let tasks = vec![
+            tokio::spawn(carry(central.clone(), context.clone(), Beat::free())),
+            tokio::spawn(run(central, listener, context, Beat::free())),
+        ];
+        Self {
+            address,
+            buffer,
+            tasks,
+            _stop: stop,
+        }
+    }
+
+    /// Ends it in the middle of whatever it does.
+    pub(crate) async fn kill(self) {
+        for task in self.tasks {
+            task.abort();
+            let _ = task.await;
+        }
+        let _ = self.buffer.stop().await;
+    }
+
+    /// All records about stations that the buffer holds, oldest first.
+    pub(crate) async fn records(&self) -> Vec<Record> {
+        let (mut found, mut after) = (Vec::new(), 0);
+        loop {
+            let blocks = self.buffer.to_send(2, after, false, 100).await.unwrap();
+            let Some(last) = blocks.last() else {
+                return found;
+            };
+            after = last.id;
+            for block in blocks {
+                let block = SealedBlock::open(&block.bytes).unwrap();
+                if let Body::Records(records) = block.content().unwrap() {
+                    found.extend(records);
+                }
+            }
+        }
+    }
+}
+
+/// The request of a handshake.
+pub(crate) fn request(
+    path: &str,
+    versions: &str,
+    password: Option<(&str, &str)>,
+) -> tungstenite::handshake::client::Request {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+    let mut request = format!("ws://localhost{path}")
+        .into_client_request()
+        .unwrap();
+    let headers = request.headers_mut();
+    headers.insert(
+        "Sec-WebSocket-Protocol",
+        HeaderValue::from_str(versions).unwrap(),
+    );
+    if let Some((name, password)) = password {
+        let coded = BASE64_STANDARD.encode(format!("{name}:{password}"));
+        headers.insert("Authorization", format!("Basic {coded}").parse().unwrap());
+    }
+    request
+}
+
+/// A station with a connection.
+pub(crate) struct Station {
+    socket: WebSocketStream<TcpStream>,
+    number: u64,
+}
+
+impl Station {
+    pub(crate) async fn connect(address: SocketAddr) -> Result<Self, tungstenite::Error> {
+        let stream = TcpStream::connect(address).await?;
+        let (socket, _) = client_async(
+            request("/ocpp/CP-1", "ocpp1.6", Some(("CP-1", "secret"))),
+            stream,
+        )
+        .await?;
+        Ok(Self { socket, number: 0 })
+    }
+
+    pub(crate) async fn send(
+        &mut self,
+        action: &str,
+        payload: &Value,
+    ) -> Result<String, tungstenite::Error> {
+        self.number += 1;
+        let id = self.number.to_string();
+        let frame = json!([2, id, action, payload]).to_string();
+        self.socket.send(Message::text(frame)).await?;
+        Ok(id)
+    }
+
+    /// Sends a request and waits for its answer; `None` when the connection is lost.
+    pub(crate) async fn ask(&mut self, action: &str, payload: &Value) -> Option<Value> {
+        let id = self.send(action, payload).await.ok()?;
+        loop {
+            let frame = tokio::time::timeout(PATIENCE, self.socket.next())
+                .await
+                .ok()??
+                .ok()?;
+            let Message::Text(text) = frame else { continue };
+            let frame: Value = serde_json::from_str(&text).unwrap();
+            if frame[1] == json!(id) {
+                assert_eq!(frame[0], json!(3), "{frame}");
+                return Some(frame[2].clone());
+            }
+        }
+    }
+}
