@@ -81,9 +81,9 @@ impl Currents {
         let clock = &self.clock[phase as usize];
         // The sum of six neighbouring hours, moved on by one hour eleven times.
         let (mut x, mut y) = (0.0, 0.0);
-        for hour in 0..HOURS / 2 {
-            x += clock[hour] * COS[hour];
-            y += clock[hour] * COS[(hour + 9) % HOURS];
+        for (hour, current) in clock.iter().enumerate().take(HOURS / 2) {
+            x += current * COS[hour];
+            y += current * COS[(hour + 9) % HOURS];
         }
         let mut greatest = x * x + y * y;
         for leaves in 0..HOURS - 1 {

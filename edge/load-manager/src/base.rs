@@ -97,8 +97,8 @@ impl Bases {
                 }
                 None => below,
             };
-            for phase in 0..3 {
-                base[phase] += below[phase];
+            for (base, below) in base.iter_mut().zip(below) {
+                *base += below;
             }
         }
         let held = &mut self.of[place];
@@ -118,8 +118,8 @@ impl Bases {
             base = held.held;
         } else if circuit.metered {
             // Silent: what was last seen, and no less than what is reserved.
-            for phase in 0..3 {
-                base[phase] = base[phase].max(held.held[phase]);
+            for (base, held) in base.iter_mut().zip(held.held) {
+                *base = base.max(held);
             }
         }
         found.base[place] = base;

@@ -72,6 +72,11 @@ impl<'s> Room<'s> {
         })
     }
 
+    /// Whether a station is a single-phase load whose room depends on what other phases carry.
+    pub(crate) fn may_balance(&self, station: usize, phases: usize) -> bool {
+        self.unbalance.is_some() && Self::single(&self.site.stations[station], phases).is_some()
+    }
+
     /// It flows.
     pub(crate) fn add(&mut self, station: usize, phases: usize, current: f64) {
         let of = &self.site.stations[station];

@@ -72,21 +72,22 @@ pub(crate) fn candidates(
         let planned = car.planned.filter(|_| !car.critical);
         let planned = planned.map_or(f64::INFINITY, |w| w / (station.power * phases as f64));
         let step = station.options.step.max(0.1);
+        let min = (station.min / step - 1e-9).ceil() * step;
         let most = station
             .max
             .min(car.max_current.unwrap_or(f64::INFINITY))
             .min(planned)
-            .min(slowly(station, memory, rules, now))
+            .min(slowly(station, min, memory, rules, now))
             .min(ceiling[place]);
         let most = (most / step + 1e-9).floor() * step;
         // Not NaN, and enough for a car to charge.
-        if most.is_finite() && most + 1e-9 >= station.min && most > 0.0 {
+        if most.is_finite() && most + 1e-9 >= min && most > 0.0 {
             found.push(Candidate {
                 station: place,
                 phases,
                 single,
                 most,
-                min: (station.min / step - 1e-9).ceil() * step,
+                min,
                 rank: rank(station, memory, car, rules, now),
             });
         }
@@ -125,13 +126,13 @@ fn phases(
 }
 
 /// Raised slowly; a car that was paused begins with the least.
-fn slowly(station: &StationOf, memory: &Memory, rules: &Rules, now: Millis) -> f64 {
+fn slowly(station: &StationOf, min: f64, memory: &Memory, rules: &Rules, now: Millis) -> f64 {
     let since = |at: Option<Millis>| at.map_or(Millis::MAX, |at| now - at);
     if memory.limit <= 0.0 {
         if since(memory.off_since) < rules.least_off {
             return 0.0;
         }
-        return station.min.max(station.fallback);
+        return min.max(station.fallback);
     }
     let rests = since(memory.cut_at) >= rules.hold && since(memory.raised_at) >= rules.raise_every;
     if rests && memory.budget.allows_raises() {
@@ -203,32 +204,49 @@ pub(crate) fn share(candidates: &[Candidate], room: &mut Room<'_>, stations: usi
     shares
 }
 
-/// Raises all of them together until nobody can be raised.
+/// Raises all of them together until nobody can be raised: by four amperes while there is room for all, else by one, and
+/// in the end by what is left of limits that are no whole numbers.
 fn raise(candidates: &[&Candidate], room: &mut Room<'_>, shares: &mut [Share]) {
-    for step in [4.0_f64, 1.0, 0.1] {
-        let mut open = candidates.to_vec();
-        while !open.is_empty() {
-            let before = open.len();
-            let mut raised = false;
-            open.retain(|one| {
-                let share = &mut shares[one.station];
-                let more = step.min(one.most - share.limit);
-                // The finest steps are for what is left of a limit that is no whole number.
-                if more < 0.1 - 1e-9 || step < 1.0 && one.most.fract() == 0.0 {
-                    return false;
-                }
-                let fits = room.fits(one.station, share.phases, more);
-                if fits {
-                    room.add(one.station, share.phases, more);
-                    share.limit += more;
-                    raised = true;
-                }
-                // What stands in its way may go when others are raised, too (unbalance).
+    let mut open = candidates.to_vec();
+    loop {
+        open.retain(|one| one.most - shares[one.station].limit >= 1e-6);
+        let all = open
+            .iter()
+            .all(|one| one.most - shares[one.station].limit >= 4.0);
+        if all && !open.is_empty() {
+            let mut tried = room.clone();
+            let fits = open.iter().all(|one| {
+                let phases = shares[one.station].phases;
+                let fits = tried.fits(one.station, phases, 4.0);
+                tried.add(one.station, phases, 4.0);
                 fits
             });
-            if !raised && open.len() == before {
-                break;
+            if fits {
+                *room = tried;
+                for one in &open {
+                    shares[one.station].limit += 4.0;
+                }
+                continue;
             }
+        }
+        let mut raised = false;
+        let mut left = Vec::new();
+        for one in open {
+            let share = &mut shares[one.station];
+            let more = f64::min(1.0, one.most - share.limit);
+            if room.fits(one.station, share.phases, more) {
+                room.add(one.station, share.phases, more);
+                share.limit += more;
+                raised = true;
+                left.push(one);
+            } else if room.may_balance(one.station, share.phases) {
+                // What stands in its way may go when others are raised, too.
+                left.push(one);
+            }
+        }
+        open = left;
+        if !raised {
+            return;
         }
     }
 }

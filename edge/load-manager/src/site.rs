@@ -178,11 +178,11 @@ impl Site {
             .iter()
             .map(|(c, _)| (*c, Currents::default()))
             .collect();
-        for terminal in 0..of.terminals {
+        for (terminal, current) in current.into_iter().enumerate().take(of.terminals) {
             for (place, (_, sum)) in above.iter_mut().enumerate() {
-                sum.add_times(&of.units[terminal][place].1, current[terminal]);
+                sum.add_times(&of.units[terminal][place].1, current);
                 if terminal > 0 {
-                    sum.add_times(&of.units[terminal - 1][place].1, -current[terminal]);
+                    sum.add_times(&of.units[terminal - 1][place].1, -current);
                 }
             }
         }

@@ -56,26 +56,26 @@ fn depot(chance: &mut Chance) -> (Depot, f64) {
         (least / 0.8 * (100 + chance.below(80)) as f64 / 100.0).ceil()
     };
     let main = wide(chance, needs(stations, reserved * (feeders + 1) as f64));
-    write!(
+    writeln!(
         text,
-        "[[circuit]]\nid = \"main\"\nbreaker = {main}\nreserved = {reserved}\n"
+        "[[circuit]]\nid = \"main\"\nbreaker = {main}\nreserved = {reserved}"
     )
     .unwrap();
     let transformed = chance.one_in(3);
     for feeder in 0..feeders {
         let rated = wide(chance, needs(stations.div_ceil(feeders) + 1, reserved));
-        write!(text, "[[circuit]]\nid = \"f{feeder}\"\nparent = \"main\"\nbreaker = {rated}\nreserved = {reserved}\n").unwrap();
+        writeln!(text, "[[circuit]]\nid = \"f{feeder}\"\nparent = \"main\"\nbreaker = {rated}\nreserved = {reserved}").unwrap();
         if transformed {
             let group = chance.of(&["Dyn1", "Dyn11", "Yyn0"]);
-            write!(text, "transformer = {{ power = 1000, connection = \"{group}\", voltage_system = \"{system}\" }}\n").unwrap();
+            writeln!(text, "transformer = {{ power = 1000, connection = \"{group}\", voltage_system = \"{system}\" }}").unwrap();
         }
     }
     for station in 0..stations {
         let phases = chance.of(&PHASES);
-        write!(
+        writeln!(
             text,
             "[[station]]\nid = \"s{station}\"\ncircuit = \"f{}\"\nphases = \"{phases}\"\nconnectors = [\"CCS2\"]\n\
-             max_current = 32\nfallback_current = 6\nocpp = {{ id = \"CP{station}\", version = \"1.6\" }}\n",
+             max_current = 32\nfallback_current = 6\nocpp = {{ id = \"CP{station}\", version = \"1.6\" }}",
             station % feeders
         )
         .unwrap();
@@ -84,9 +84,9 @@ fn depot(chance: &mut Chance) -> (Depot, f64) {
     for circuit in std::iter::once("main".to_owned()).chain((0..feeders).map(|f| format!("f{f}"))) {
         unit += 1;
         if chance.one_in(2) {
-            write!(
+            writeln!(
                 text,
-                "[[meter]]\nid = \"m{unit}\"\ncircuit = \"{circuit}\"\nmodbus = {{ address = \"tcp://10.0.0.1:502\", unit = {unit}, map = \"patio-virtual-meter\" }}\n"
+                "[[meter]]\nid = \"m{unit}\"\ncircuit = \"{circuit}\"\nmodbus = {{ address = \"tcp://10.0.0.1:502\", unit = {unit}, map = \"patio-virtual-meter\" }}"
             )
             .unwrap();
         }

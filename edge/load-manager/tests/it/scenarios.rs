@@ -290,7 +290,7 @@ impl Expect {
                 .map(|alarm| {
                     format!("{alarm:?}")
                         .replace("AssetKey(", "")
-                        .replace(['"', ')', '('], " ")
+                        .replace(['"', ')', '(', ','], " ")
                 })
                 .collect();
             let found: Vec<_> = found

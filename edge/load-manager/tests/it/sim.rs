@@ -10,6 +10,7 @@ use load_manager::{
 
 /// A station with its car.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
 pub(crate) struct Device {
     pub(crate) car: Option<Request>,
     /// Most that the car takes, in A.

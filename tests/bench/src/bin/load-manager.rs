@@ -44,11 +44,12 @@ fn main() -> Result<()> {
 }
 
 fn depot(stations: usize) -> Result<Depot> {
-    let mut text = "[depot]\nid = \"d\"\nname = \"D\"\ntime_zone = \"UTC\"\nlatitude = 0.5\nlongitude = 0.5\n\
+    let mut text =
+        "[depot]\nid = \"d\"\nname = \"D\"\ntime_zone = \"UTC\"\nlatitude = 0.5\nlongitude = 0.5\n\
          voltage_system = \"440Y/254\"\n[[circuit]]\nid = \"supply\"\nbreaker = 6000\n\
          [[meter]]\nid = \"grid\"\ncircuit = \"supply\"\n\
          modbus = { address = \"tcp://10.0.0.1:502\", unit = 1, map = \"patio-virtual-meter\" }\n"
-        .to_owned();
+            .to_owned();
     let power = stations as f64 * 5.0;
     writeln!(
         text,
@@ -57,7 +58,11 @@ fn depot(stations: usize) -> Result<Depot> {
     )?;
     for station in 0..stations {
         if station % 20 == 0 {
-            writeln!(text, "[[circuit]]\nid = \"p{}\"\nparent = \"main\"\nbreaker = 400", station / 20)?;
+            writeln!(
+                text,
+                "[[circuit]]\nid = \"p{}\"\nparent = \"main\"\nbreaker = 400",
+                station / 20
+            )?;
         }
         writeln!(
             text,
@@ -81,7 +86,8 @@ fn measure(stations: usize) -> Result<(f64, f64, f64)> {
             let mut way = Vec::new();
             let mut next = Some(&station.circuit);
             while let Some(id) = next {
-                let Some(place) = depot.circuits.iter().position(|circuit| circuit.id == *id) else {
+                let Some(place) = depot.circuits.iter().position(|circuit| circuit.id == *id)
+                else {
                     break;
                 };
                 way.push(place);
@@ -137,7 +143,10 @@ fn measure(stations: usize) -> Result<(f64, f64, f64)> {
             plain += began.elapsed().as_secs_f64();
         }
     }
-    anyhow::ensure!(limits.iter().sum::<f64>() > 0.0 && given > 0.0, "nobody charges");
+    anyhow::ensure!(
+        limits.iter().sum::<f64>() > 0.0 && given > 0.0,
+        "nobody charges"
+    );
     Ok((all / STEPS as f64, worst, plain / STEPS as f64))
 }
 
