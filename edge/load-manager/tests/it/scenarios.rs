@@ -124,7 +124,7 @@ fn options(table: &mut Table) -> StationOptions {
             "switches_phases" => options.switches_phases = value.as_bool().unwrap(),
             "ignores_duration" => options.ignores_duration = value.as_bool().unwrap(),
             "writes_per_day" => {
-                options.writes_per_day = value.as_integer().unwrap().try_into().unwrap()
+                options.writes_per_day = value.as_integer().unwrap().try_into().unwrap();
             }
             other => panic!("options: {other}"),
         }
