@@ -13,13 +13,11 @@ use std::sync::Arc;
 use access::Access;
 use axum::{
     Router,
-    extract::FromRef,
     http::StatusCode,
     middleware::{from_fn, from_fn_with_state, map_response},
 };
-use depots::Depots;
 use metrics_exporter_prometheus::PrometheusHandle;
-use platform::{Clock, Db};
+use platform::Db;
 use tower_http::{limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 use utoipa::{
     Modify, OpenApi,
@@ -56,15 +54,6 @@ pub struct App {
     pub metrics: PrometheusHandle,
 }
 
-impl FromRef<App> for Depots {
-    fn from_ref(app: &App) -> Self {
-        Self {
-            db: app.db.clone(),
-            clock: Clock::system(),
-        }
-    }
-}
-
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -81,7 +70,6 @@ impl FromRef<App> for Depots {
         (name = "assets", description = "Vehicles, chargers, meters and what they measured."),
         (name = "catalogue", description = "The signals that are known by name."),
         (name = "gateways", description = "What came from which gateway, and what is missing."),
-        (name = "depots", description = "What stands in depots, as their files say it."),
         (name = "health", description = "For load balancers and monitoring."),
     )
 )]
@@ -152,9 +140,6 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(api::series::series))
         .routes(routes!(api::signals::list))
         .routes(routes!(api::gateways::list))
-        .layer(RequestBodyLimitLayer::new(MAX_BODY))
-        // Its bodies are longer; it limits them itself.
-        .merge(depots::routes())
 }
 
 /// The OpenAPI description.
@@ -177,6 +162,7 @@ pub fn service(app: App) -> Result<Router, Unclear> {
             )
         })
         .layer(from_fn_with_state(guard, guard::guard))
+        .layer(RequestBodyLimitLayer::new(MAX_BODY))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::GATEWAY_TIMEOUT,
             DEADLINE,

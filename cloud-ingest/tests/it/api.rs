@@ -347,8 +347,6 @@ fn the_document_lists_every_route() {
             "/v1/assets",
             "/v1/assets/{id}/latest",
             "/v1/assets/{id}/series",
-            "/v1/depots",
-            "/v1/depots/{id}",
             "/v1/gateways",
             "/v1/keys",
             "/v1/keys/{id}",

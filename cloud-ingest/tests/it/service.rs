@@ -34,14 +34,12 @@ pub(crate) struct Service {
 }
 
 /// Every permission that routes want.
-pub(crate) const ALL: [&str; 7] = [
+pub(crate) const ALL: [&str; 5] = [
     "telemetry.read",
     "gateways.read",
     "assets.write",
     "keys.manage",
     "metrics.read",
-    "depots.read",
-    "depots.write",
 ];
 
 /// Every port is a free one.
