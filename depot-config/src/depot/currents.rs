@@ -11,6 +11,13 @@ use super::{Connection, Phase, Phases, Transformer, VoltageSystem, electrical::V
 /// A twelfth of a turn each.
 const HOURS: usize = 12;
 
+/// Half of the square root of 3.
+const ROOT: f64 = 0.866_025_403_784_438_6;
+/// The cosine of each hour; the sine of an hour is the cosine of that nine hours later.
+const COS: [f64; HOURS] = [
+    1.0, ROOT, 0.5, 0.0, -0.5, -ROOT, -1.0, -ROOT, -0.5, 0.0, 0.5, ROOT,
+];
+
 /// What may flow on each of three conductors.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Currents {
@@ -72,17 +79,39 @@ impl Currents {
     /// The greatest current on a phase that any part of these loads can draw together, in A.
     pub fn on(&self, phase: Phase) -> f64 {
         let clock = &self.clock[phase as usize];
-        let greatest = (0..HOURS).map(|start| {
-            let (mut x, mut y) = (0.0, 0.0);
-            for step in 0..HOURS / 2 {
-                let hour = (start + step) % HOURS;
-                let angle = hour as f64 * std::f64::consts::TAU / HOURS as f64;
-                x += clock[hour] * angle.cos();
-                y += clock[hour] * angle.sin();
-            }
-            f64::hypot(x, y)
-        });
-        greatest.fold(0.0, f64::max) + self.other[phase as usize]
+        // The sum of six neighbouring hours, moved on by one hour eleven times.
+        let (mut x, mut y) = (0.0, 0.0);
+        for (hour, current) in clock.iter().enumerate().take(HOURS / 2) {
+            x += current * COS[hour];
+            y += current * COS[(hour + 9) % HOURS];
+        }
+        let mut greatest = x * x + y * y;
+        for leaves in 0..HOURS - 1 {
+            let comes = (leaves + HOURS / 2) % HOURS;
+            // What comes is opposite to what leaves: both move the sum the same way.
+            let moved = clock[comes] + clock[leaves];
+            x += moved * COS[comes];
+            y += moved * COS[(comes + 9) % HOURS];
+            greatest = greatest.max(x * x + y * y);
+        }
+        greatest.sqrt() + self.other[phase as usize]
+    }
+
+    /// The current on a phase when all of these loads draw, as a phasor with that phase's voltage at 0°: along it and
+    /// across it, in A. Loads whose angle nobody knows are along it.
+    pub fn together(&self, phase: Phase) -> (f64, f64) {
+        let (mut x, mut y) = (self.other[phase as usize], 0.0);
+        for (at, current) in self.clock[phase as usize].iter().enumerate() {
+            let seen = (at + HOURS - hour(phase)) % HOURS;
+            x += current * COS[seen];
+            y += current * COS[(seen + 9) % HOURS];
+        }
+        (x, y)
+    }
+
+    /// Adds a multiple of what another circuit or station draws.
+    pub fn add_times(&mut self, other: &Self, factor: f64) {
+        self.add(&other.scaled(factor));
     }
 
     /// What these currents are on the primary side of a transformer.
@@ -215,6 +244,44 @@ mod tests {
         near(between.on(Phase::L1), 2.0 * winding);
         near(between.on(Phase::L2), winding);
         near(between.on(Phase::L3), winding);
+    }
+
+    #[test]
+    fn all_of_them_together_are_a_phasor() {
+        let currents = sum(&[("L1", 10.0), ("L1-L2", 10.0), ("L3", 4.0)]);
+        let (x, y) = currents.together(Phase::L1);
+        near(x, 10.0 + 10.0 * 30.0_f64.to_radians().cos());
+        near(y, 5.0);
+        let (x, y) = currents.together(Phase::L2);
+        near(f64::hypot(x, y), 10.0);
+        let (x, y) = currents.together(Phase::L3);
+        near(x, 4.0);
+        near(y, 0.0);
+    }
+
+    /// Against every part of them, tried one by one.
+    #[test]
+    fn the_worst_part_is_the_worst_of_all_parts() {
+        let kinds = ["L1", "L2", "L3", "L1-L2", "L2-L3", "L3-L1"];
+        let loads: Vec<_> = (0..9_u32)
+            .map(|n| (kinds[(n * 7 % 6) as usize], f64::from(n * 5 % 11 + 1)))
+            .collect();
+        let transformer = Transformer {
+            power: 75.0,
+            connection: VectorGroup::Dyn11,
+            voltage_system: VoltageSystem::V220,
+        };
+        let primary = |currents: Currents| currents.through(&transformer, VoltageSystem::V440);
+        let all = primary(sum(&loads));
+        for phase in Phase::ALL {
+            let parts = (0..1_u32 << loads.len()).map(|mask| {
+                let part = (0..loads.len()).filter(|n| mask & (1 << n) != 0);
+                let part: Vec<_> = part.map(|n| loads[n]).collect();
+                let (x, y) = primary(sum(&part)).together(phase);
+                f64::hypot(x, y)
+            });
+            near(all.on(phase), parts.fold(0.0, f64::max));
+        }
     }
 
     #[test]

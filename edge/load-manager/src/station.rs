@@ -1,0 +1,216 @@
+//! What a station was told, and the most that it may therefore draw.
+
+use crate::{
+    Millis, Rules,
+    input::{Measured, StationReport},
+    lease::{Budget, Order},
+    site::StationOf,
+};
+
+/// What is remembered of a station.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory {
+    /// Most that it may draw per phase by what it was told and is not known to have given up, in A.
+    pub(crate) entitled: f64,
+    /// The newest order.
+    pub(crate) order: Option<Order>,
+    /// What was last decided, in A.
+    pub(crate) limit: f64,
+    /// How many phases it may use.
+    pub(crate) phases: usize,
+    /// Until when an order holds that it has acknowledged, or may have from before.
+    lease_until: Millis,
+    /// It draws more than it may.
+    pub(crate) disobeys: bool,
+    /// It is linked and does not acknowledge.
+    pub(crate) unheard: bool,
+    had_car: bool,
+    pub(crate) on_since: Option<Millis>,
+    pub(crate) off_since: Option<Millis>,
+    pub(crate) waits_since: Option<Millis>,
+    pub(crate) cut_at: Option<Millis>,
+    pub(crate) raised_at: Option<Millis>,
+    pub(crate) switched_at: Option<Millis>,
+    pub(crate) budget: Budget,
+    /// The newest measurement that is fresh.
+    pub(crate) measured: Option<Measured>,
+}
+
+impl Memory {
+    /// Nothing is known: it may have been told everything.
+    pub(crate) fn new(station: &StationOf, rules: &Rules, now: Millis) -> Self {
+        Self {
+            entitled: station.max,
+            order: None,
+            limit: 0.0,
+            phases: station.terminals,
+            lease_until: now + rules.lease.1,
+            disobeys: false,
+            unheard: false,
+            had_car: false,
+            on_since: None,
+            off_since: None,
+            waits_since: None,
+            cut_at: None,
+            raised_at: None,
+            switched_at: None,
+            budget: Budget::new(&station.options, now),
+            measured: None,
+        }
+    }
+
+    /// The greatest current of a terminal that was measured, in A.
+    pub(crate) fn draws(&self, station: &StationOf) -> Option<f64> {
+        let measured = self.measured?;
+        let used = &measured.current[..station.terminals];
+        Some(used.iter().copied().fold(0.0, f64::max))
+    }
+
+    /// What others have to reckon with, per phase, in A.
+    pub(crate) fn counted(&self, station: &StationOf) -> f64 {
+        if !self.disobeys {
+            return self.entitled;
+        }
+        self.draws(station)
+            .map_or(station.max, |draws| draws.max(self.limit))
+    }
+
+    /// Whether it can be relied on to follow what is decided.
+    pub(crate) fn follows(&self, report: &StationReport) -> bool {
+        report.linked && !self.disobeys && !self.unheard
+    }
+
+    /// Takes notice of what is known now.
+    pub(crate) fn observe(
+        &mut self,
+        station: &StationOf,
+        report: &StationReport,
+        rules: &Rules,
+        now: Millis,
+    ) {
+        self.budget.pass(now);
+        let sane = |measured: &Measured| {
+            measured.current.iter().all(|a| a.is_finite() && *a >= 0.0)
+                && (0..=rules.meter_stale).contains(&(now - measured.at))
+        };
+        self.measured = report.measured.filter(sane);
+        if !report.linked {
+            self.unlinked(station, now);
+        } else if report.car.is_none() {
+            self.idle(station, rules);
+            return;
+        } else {
+            if !self.had_car {
+                // A car begins at what the station does by itself.
+                self.entitled = self.entitled.max(station.fallback);
+                self.waits_since = Some(now);
+            }
+            self.heard(station, report, rules, now);
+        }
+        self.had_car = report.car.is_some();
+        self.judge(station, rules, now);
+    }
+
+    fn fallen_back(station: &StationOf) -> f64 {
+        if station.options.ignores_duration {
+            station.max
+        } else {
+            station.fallback
+        }
+    }
+
+    /// Nobody can tell it anything: when its lease ends it does what it does by itself.
+    fn unlinked(&mut self, station: &StationOf, now: Millis) {
+        let back = Self::fallen_back(station);
+        self.entitled = if now > self.lease_until {
+            back
+        } else {
+            self.entitled.max(back)
+        };
+        self.order = None;
+        self.unheard = false;
+    }
+
+    /// No car: nothing flows.
+    fn idle(&mut self, station: &StationOf, rules: &Rules) {
+        self.entitled = 0.0;
+        self.order = None;
+        self.limit = 0.0;
+        self.unheard = false;
+        self.had_car = false;
+        (self.on_since, self.off_since, self.waits_since) = (None, None, None);
+        (self.cut_at, self.raised_at) = (None, None);
+        self.disobeys = self
+            .draws(station)
+            .is_some_and(|draws| draws > rules.tolerance);
+    }
+
+    fn heard(&mut self, station: &StationOf, report: &StationReport, rules: &Rules, now: Millis) {
+        let draws = self.draws(station);
+        let back = Self::fallen_back(station);
+        let Some(order) = &mut self.order else {
+            return;
+        };
+        if report.acknowledged == Some(order.number) && !order.acknowledged {
+            order.acknowledged = true;
+            self.lease_until = order.at + order.lease;
+        }
+        let late = now - order.at >= rules.obey;
+        self.unheard = !order.acknowledged && (self.unheard || late);
+        if order.acknowledged {
+            if late && draws.is_none_or(|draws| draws <= order.limit + rules.tolerance) {
+                self.entitled = order.limit;
+            }
+        } else if self.unheard {
+            // Its lease ends, unless the order came through and only the answer is missing.
+            self.entitled = if now > self.lease_until {
+                back.max(order.limit)
+            } else {
+                self.entitled.max(back)
+            };
+        }
+    }
+
+    fn judge(&mut self, station: &StationOf, rules: &Rules, now: Millis) {
+        let Some(draws) = self.draws(station) else {
+            return;
+        };
+        let settled = self.order.as_ref().is_some_and(|order| {
+            let since = self.measured.map_or(0, |measured| measured.at - order.at);
+            order.acknowledged && since >= rules.obey && now - order.at >= rules.obey
+        });
+        let may = match &self.order {
+            Some(order) if settled => order.limit,
+            _ => self.entitled,
+        };
+        if draws > may + rules.tolerance {
+            self.disobeys = true;
+        } else if settled || self.order.is_none() {
+            self.disobeys = false;
+        }
+    }
+
+    /// Takes over what was decided.
+    pub(crate) fn decide(&mut self, limit: f64, phases: usize, car: bool, now: Millis) {
+        if limit < self.limit {
+            self.cut_at = Some(now);
+        } else if limit > self.limit {
+            self.raised_at = Some(now);
+        }
+        if phases != self.phases {
+            self.switched_at = Some(now);
+        }
+        if limit > 0.0 {
+            self.on_since = self.on_since.or(Some(now));
+            (self.off_since, self.waits_since) = (None, None);
+        } else {
+            if self.on_since.take().is_some() {
+                self.off_since = Some(now);
+            }
+            if car {
+                self.waits_since = self.waits_since.or(Some(now));
+            }
+        }
+        (self.limit, self.phases) = (limit, phases);
+    }
+}
