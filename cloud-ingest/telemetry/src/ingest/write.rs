@@ -1,9 +1,6 @@
 //! The statements of the transaction that write what a batch brings.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
@@ -85,18 +82,27 @@ pub(crate) async fn rows(
 /// The wide rows of blocks, with the columns that any of them uses.
 pub(crate) fn wide_rows(blocks: &[&Rows]) -> (String, CopyRows) {
     let layout = layout();
-    let used: BTreeSet<u16> = blocks
-        .iter()
-        .flat_map(|rows| rows.cells.iter().map(|cell| cell.slot))
+    let mut is_used = vec![false; layout.slots.len()];
+    let mut len = 0;
+    for rows in blocks {
+        len += rows.wide.len();
+        for cell in &rows.cells {
+            is_used[usize::from(cell.slot)] = true;
+        }
+    }
+    let used: Vec<(u16, Width)> = (0u16..)
+        .zip(&layout.slots)
+        .filter(|(slot, _)| is_used[usize::from(*slot)])
+        .map(|(slot, column)| (slot, column.width))
         .collect();
     let mut target = "telemetry.sample (time, asset_id, source".to_owned();
-    for &slot in &used {
+    for &(slot, _) in &used {
         target.push_str(", \"");
         target.push_str(&layout.slot(slot).signal.column);
         target.push('"');
     }
     target.push(')');
-    let mut copy = CopyRows::new();
+    let mut copy = CopyRows::with_room(len * (28 + used.len() * 8));
     for rows in blocks {
         for row in &rows.wide {
             copy.row(3 + used.len());
@@ -104,11 +110,11 @@ pub(crate) fn wide_rows(blocks: &[&Rows]) -> (String, CopyRows) {
             copy.integer(row.asset);
             copy.smallint(row.source);
             let mut cells = rows.cells_of(row).iter().peekable();
-            for &slot in &used {
+            for &(slot, width) in &used {
                 match cells.next_if(|cell| cell.slot == slot) {
                     None => copy.null(),
                     // The steps were checked against the range for which the width was chosen.
-                    Some(cell) => match layout.slot(slot).width {
+                    Some(cell) => match width {
                         Width::Two => copy.smallint(cell.steps as i16),
                         Width::Four => copy.integer(cell.steps as i32),
                         Width::Eight => copy.bigint(cell.steps),

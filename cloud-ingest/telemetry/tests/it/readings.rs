@@ -94,7 +94,8 @@ fn readings_become_the_same_rows() {
             2
         );
         assert_eq!(world.count("SELECT raw FROM telemetry.extra").await, -7);
-        let latest = "SELECT steps FROM telemetry.latest_value WHERE source = 6 AND preferred ORDER BY signal_id LIMIT 1";
+        let latest = "SELECT v.steps FROM telemetry.latest_value AS v JOIN telemetry.signal AS s ON s.id = v.signal_id
+            WHERE v.source = 6 AND v.preferred AND s.column_name = 'speed'";
         let resolution = catalogue().by_name("Vehicle.Speed").unwrap().resolution;
         assert_eq!(
             world.count(latest).await,
