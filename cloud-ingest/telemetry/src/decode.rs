@@ -3,11 +3,14 @@
 //! Samples of the same asset, source and instant share a wide row; where a signal has several samples at one
 //! instant, each further one begins a further row, so that nothing is left out and nothing overwritten.
 
+mod single;
+
 use std::{collections::HashMap, ops::Range};
 
 use jiff::Timestamp;
 use shared_protocol::{Encoding, Record, SampleBody, SignalId};
 
+pub(crate) use self::single::{Checked, check_one, rows_of};
 use crate::{
     columns::{ColumnPlan, EpochColumns, Target},
     layout::{Slot, layout},
@@ -241,74 +244,6 @@ pub(crate) fn rows(
     }
     rows.add_groups(groups);
     Ok(rows)
-}
-
-/// A single value that can be stored.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Checked {
-    asset: i32,
-    time_us: i64,
-    what: What,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum What {
-    Cell(Cell),
-    Extra(i32, Number),
-}
-
-impl Checked {
-    /// Whether its signal is outside the catalogue.
-    pub(crate) fn is_extra(&self) -> bool {
-        matches!(self.what, What::Extra(..))
-    }
-}
-
-/// A single value at a wall time; an error names the signal and what of it cannot be true.
-pub(crate) fn check_one(plan: &ColumnPlan, time_us: i64, raw: i64) -> Result<Checked, String> {
-    let what = match plan.target {
-        Target::Wide(slot) => What::Cell(Cell {
-            slot,
-            steps: steps(plan, layout().slot(slot), raw)?,
-        }),
-        Target::Extra(signal) => What::Extra(signal, number(plan, raw)?),
-        Target::Unknown(signal) => return unknown(signal),
-    };
-    Ok(Checked {
-        asset: plan.asset,
-        time_us,
-        what,
-    })
-}
-
-/// The rows of single values, and how many these were.
-pub(crate) fn rows_of(source: i16, values: impl Iterator<Item = Checked>) -> (Rows, u64) {
-    let mut rows = Rows::default();
-    let mut groups: Vec<Group> = Vec::new();
-    let mut places = HashMap::new();
-    let mut len = 0;
-    for Checked {
-        asset,
-        time_us,
-        what,
-    } in values
-    {
-        len += 1;
-        match what {
-            What::Cell(cell) => group(&mut groups, &mut places, (asset, source))
-                .cells
-                .push((time_us, cell)),
-            What::Extra(signal, number) => rows.extra.push(ExtraRow {
-                asset,
-                source,
-                signal,
-                time_us,
-                number,
-            }),
-        }
-    }
-    rows.add_groups(groups);
-    (rows, len)
 }
 
 impl Rows {
