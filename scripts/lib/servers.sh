@@ -3,7 +3,8 @@
 #
 #   timescale   TimescaleDB, Apache edition: hypertables
 #   plain       the distribution's PostgreSQL, without TimescaleDB
-#   community   TimescaleDB Community: columnstore, continuous aggregates, policies
+#   community   TimescaleDB Community: columnstore, continuous aggregates, policies; where the machine has it, or
+#               in the folder of programs that PATIO_COMMUNITY_BIN names
 #
 # find_server sets, for the flavour it is given:
 #   server_where   host, or root13 (the private Debian 13 root)
@@ -86,7 +87,9 @@ find_timescale() {
 
 find_community() {
     server_preload=timescaledb server_license=timescale
-    server_bin=$(host_postgres 'timescaledb-tsl-*.so')
+    server_bin=${PATIO_COMMUNITY_BIN:-}
+    [ -n "$server_bin" ] || server_bin=$(host_postgres 'timescaledb-tsl-*.so')
+    [ -z "$server_bin" ] || [ -x "$server_bin/initdb" ] || die "PATIO_COMMUNITY_BIN: there is no initdb in $server_bin"
 }
 
 # why_not_here FLAVOUR

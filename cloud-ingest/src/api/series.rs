@@ -4,7 +4,7 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use shared_protocol::Source;
 use telemetry::{
     layout,
@@ -13,7 +13,7 @@ use telemetry::{
 
 use web::{Caller, Params, Problem, Problems};
 
-use super::assets;
+use super::{assets, rollups::span};
 use crate::http::App;
 
 /// What is shown when nobody says from when.
@@ -50,15 +50,7 @@ pub async fn series(
     let signal = params
         .required("signal", "the name of a signal")?
         .to_owned();
-    let to = params.time("to")?.unwrap_or_else(Timestamp::now);
-    let from = match params.time("from")? {
-        Some(from) => from,
-        None => to.saturating_sub(USUAL).unwrap_or(Timestamp::MIN),
-    };
-    if from >= to {
-        let value = params.text("from").unwrap_or_default();
-        return Err(Problem::parameter("from", "before `to`", value));
-    }
+    let (from, to) = span(&params, USUAL)?;
     let source = params.text("source").map(number_of).transpose()?;
     let limit = params.integer("limit", 1, MOST_ROWS, 1000)?;
     let cursor = params.cursor::<Cursor>()?;
@@ -80,7 +72,7 @@ pub async fn series(
 }
 
 /// The number of the source with this name.
-fn number_of(name: &str) -> Result<i16, Problem> {
+pub(super) fn number_of(name: &str) -> Result<i16, Problem> {
     let sources: Vec<Source> = (0..=i16::from(u8::MAX))
         .filter_map(layout::source)
         .collect();

@@ -70,6 +70,8 @@ pub struct App {
         (name = "assets", description = "Vehicles, chargers, meters and what they measured."),
         (name = "catalogue", description = "The signals that are known by name."),
         (name = "gateways", description = "What came from which gateway, and what is missing."),
+        (name = "commands", description = "What gateways are told to do, and what became of it."),
+        (name = "quarantine", description = "Messages of gateways that could not be used."),
         (name = "health", description = "For load balancers and monitoring."),
     )
 )]
@@ -140,6 +142,13 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(api::series::series))
         .routes(routes!(api::signals::list))
         .routes(routes!(api::gateways::list))
+        .routes(routes!(api::rollups::rollups))
+        .routes(routes!(api::events::events))
+        .routes(routes!(api::commands::list, api::commands::send))
+        .routes(routes!(api::commands::show))
+        .routes(routes!(api::quarantine::list))
+        .routes(routes!(api::quarantine::show))
+        .routes(routes!(api::quarantine::readmit))
 }
 
 /// The OpenAPI description.

@@ -1,11 +1,13 @@
 //! The queue between the connections that read and the workers that write.
 
 use std::{
+    collections::HashSet,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
+use shared_protocol::{GatewayId, topic};
 use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
@@ -38,6 +40,8 @@ impl Item {
 #[derive(Debug)]
 pub(crate) struct Intake {
     queue: Mutex<Queue<Item>>,
+    /// The gateways that there are; `None`: nobody has said yet.
+    known: Mutex<Option<HashSet<GatewayId>>>,
     /// Something can be taken.
     ready: Notify,
     /// Something was taken away.
@@ -75,12 +79,28 @@ impl Intake {
         };
         Self {
             queue: Mutex::new(Queue::new(limits)),
+            known: Mutex::default(),
             ready: Notify::new(),
             room: Notify::new(),
             batch: config.batch,
             wait: config.batch_wait,
             batch_bytes: BATCH_BYTES,
         }
+    }
+
+    /// Says which gateways there are.
+    pub(crate) fn know(&self, gateways: HashSet<GatewayId>) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(gateways);
+    }
+
+    /// Whose turn a message takes. All invented names share one, so that there are no more turns than gateways.
+    pub(crate) fn who(&self, topic: &str) -> Who {
+        let name = topic::gateway(topic)?;
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .as_ref()
+            .is_none_or(|known| known.contains(&name))
+            .then_some(name)
     }
 
     /// Takes an item in, or says why not.
@@ -165,5 +185,45 @@ impl Intake {
 impl Load for Intake {
     fn bytes(&self) -> usize {
         self.queue().bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn invented_names_share_a_turn() {
+        let config = config::Ingest {
+            batch: 16,
+            batch_wait: Duration::ZERO,
+            workers: 1,
+            queue: 64 << 20,
+            queue_per_gateway: 16 << 20,
+        };
+        let intake = Intake::new(&config);
+        let known: GatewayId = "depot-1".parse().unwrap();
+        intake.know(HashSet::from([known.clone()]));
+        let push = |name: &str| {
+            let topic = format!("patio/1/{name}/up/live");
+            let who = intake.who(&topic);
+            let item = Item {
+                topic,
+                payload: Bytes::new(),
+                ticket: Ticket::none(),
+            };
+            intake.push(Lane::Live, who, item).unwrap();
+        };
+        for number in 0..10_000 {
+            push(&format!("invented-{number}"));
+        }
+        push("depot-1");
+        let stop = CancellationToken::new();
+        let work = intake.next(&stop).await.unwrap();
+        let place = work
+            .items
+            .iter()
+            .position(|(_, item)| item.topic == "patio/1/depot-1/up/live");
+        assert!(place.is_some_and(|place| place < 2), "{place:?}");
     }
 }

@@ -151,7 +151,7 @@ impl Link {
             return Ok(());
         }
         let topic = String::from_utf8_lossy(&publish.topic).into_owned();
-        let (lane, who) = (lane(&topic, self.role.name), topic::gateway(&topic));
+        let (lane, who) = (lane(&topic, self.role.name), self.intake.who(&topic));
         metrics::received(lane, publish.payload.len());
         let mut item = Item {
             topic,

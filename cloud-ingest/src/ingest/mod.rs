@@ -49,6 +49,22 @@ pub struct Pipeline {
     links: JoinSet<()>,
 }
 
+/// How often is looked which gateways there are. A new one shares its turn with strangers until then.
+const KNOW_EVERY: Duration = Duration::from_secs(5);
+
+/// Keeps the queue told which gateways there are, until it is time to stop.
+async fn know<S: Store>(store: S, intake: Arc<Intake>, stop: Stop) {
+    while !stop.reading.is_cancelled() {
+        if let Some(gateways) = store.gateways().await {
+            intake.know(gateways);
+        }
+        tokio::select! {
+            () = stop.reading.cancelled() => return,
+            () = tokio::time::sleep(KNOW_EVERY) => {}
+        }
+    }
+}
+
 /// A pipeline's parts.
 pub struct Parts<S> {
     /// Where blocks go.
@@ -100,6 +116,7 @@ impl Pipeline {
             stop.clone(),
         ));
         links.spawn(Arc::clone(&answers).command(store.clone(), stop.clone()));
+        links.spawn(know(store.clone(), Arc::clone(&intake), stop.clone()));
         for role in link::Role::readers(shared_group.as_deref()) {
             let link = Link {
                 role,

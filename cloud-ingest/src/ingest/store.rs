@@ -1,6 +1,8 @@
 //! What the pipeline wants of the room that stores blocks.
 
-use shared_protocol::{Ack, Command};
+use std::collections::HashSet;
+
+use shared_protocol::{Ack, Command, GatewayId};
 pub use telemetry::Delivery;
 
 /// What became of a batch.
@@ -35,6 +37,11 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Commands that are due to be sent; what is taken here has to be tried once.
     fn commands(&self) -> impl Future<Output = Vec<Command>> + Send {
         async { Vec::new() }
+    }
+
+    /// The names of all gateways; `None`: the database is away, or nobody keeps a register.
+    fn gateways(&self) -> impl Future<Output = Option<HashSet<GatewayId>>> + Send {
+        async { None }
     }
 
     /// Whether the database answers.

@@ -1,9 +1,9 @@
 //! The room `telemetry` as the pipeline wants it.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
-use platform::{Clock, Db};
-use shared_protocol::Command;
+use platform::{Clock, Db, Register};
+use shared_protocol::{Command, GatewayId};
 use telemetry::{HelloError, Ingestor, acks};
 
 use super::store::{Delivery, Done, Greeting, Store};
@@ -54,6 +54,17 @@ impl Store for Telemetry {
                 Vec::new()
             }
         }
+    }
+
+    async fn gateways(&self) -> Option<HashSet<GatewayId>> {
+        let gateways = Register::new(self.db.clone(), self.clock.clone());
+        let gateways = gateways.gateways().await.ok()?;
+        Some(
+            gateways
+                .iter()
+                .filter_map(|one| one.name.parse().ok())
+                .collect(),
+        )
     }
 
     async fn alive(&self) -> bool {

@@ -41,6 +41,12 @@ impl Inbox {
 pub(crate) struct Ticket(Option<(Arc<Inbox>, u64)>);
 
 impl Ticket {
+    /// Of a message of QoS 0.
+    #[cfg(test)]
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
     /// The message has been dealt with.
     pub(crate) fn settle(&self, reason: PubAckReason) {
         let Some((inbox, place)) = &self.0 else {

@@ -103,6 +103,18 @@ fn body(kind: &str, argument: &str) -> Result<CommandBody, CommandError> {
 pub async fn send(
     db: &Db,
     gateway: &GatewayId,
+    what: (&str, &str),
+    now: Timestamp,
+    valid: Duration,
+) -> Result<CommandId, CommandError> {
+    let client = db.get().await?;
+    queue(&client, gateway, what, now, valid).await
+}
+
+/// The same on a connection, or in a transaction of the organisation that owns the gateway: to it there are no others.
+pub async fn queue(
+    client: &Client,
+    gateway: &GatewayId,
     (kind, argument): (&str, &str),
     now: Timestamp,
     valid: Duration,
@@ -116,7 +128,6 @@ pub async fn send(
         .and_then(|valid| now.checked_add(valid).ok())
         .ok_or(CommandError::Valid(valid))?;
     let id = CommandId(uuid::Uuid::new_v4().into_bytes());
-    let client = db.get().await?;
     let sql = include_str!("../queries/insert_command.sql");
     let row = client
         .query_opt(
@@ -185,16 +196,71 @@ pub struct Sent {
     pub ended_at: Option<Timestamp>,
 }
 
+/// Where a page of commands ended: when its last one was issued, and its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Before(Timestamp, CommandId);
+
+impl FromStr for Before {
+    type Err = CommandError;
+
+    fn from_str(text: &str) -> Result<Self, CommandError> {
+        let bad = || CommandError::Id(text.chars().take(40).collect());
+        let (time, id) = text.split_once('.').ok_or_else(bad)?;
+        let time = time.parse().ok().map(Timestamp::from_microsecond);
+        Ok(Self(
+            time.and_then(Result::ok).ok_or_else(bad)?,
+            id.parse()?,
+        ))
+    }
+}
+
+impl Sent {
+    /// Where a page that ends with it ends.
+    pub fn cursor(&self) -> String {
+        format!("{}.{}", self.issued_at.as_microsecond(), self.id)
+    }
+}
+
 /// Commands, newest first: of one gateway, or of all.
 pub async fn list(
     client: &Client,
     gateway: Option<&GatewayId>,
     most: u32,
 ) -> Result<Vec<Sent>, DbError> {
+    page(client, gateway, None, most).await
+}
+
+/// The same, from the one after `before` on.
+pub async fn page(
+    client: &Client,
+    gateway: Option<&GatewayId>,
+    before: Option<Before>,
+    most: u32,
+) -> Result<Vec<Sent>, DbError> {
+    find(client, gateway, None, before, most).await
+}
+
+/// The command with this name.
+pub async fn show(client: &Client, id: CommandId) -> Result<Option<Sent>, DbError> {
+    Ok(find(client, None, Some(id), None, 1).await?.pop())
+}
+
+async fn find(
+    client: &Client,
+    gateway: Option<&GatewayId>,
+    only: Option<CommandId>,
+    before: Option<Before>,
+    most: u32,
+) -> Result<Vec<Sent>, DbError> {
     let sql = include_str!("../queries/commands.sql");
     let name = gateway.map(GatewayId::as_str);
+    let only = only.as_ref().map(|id| &id.0[..]);
+    let time = before.map(|before| before.0);
+    let id = before.as_ref().map(|before| &before.1.0[..]);
     let most = i64::from(most.clamp(1, MOST_ROWS));
-    let rows = client.query(sql, &[&name, &most]).await?;
+    let rows = client
+        .query(sql, &[&name, &only, &time, &id, &most])
+        .await?;
     let sent = |row: &Row| Sent {
         id: row
             .get::<_, &[u8]>("id")

@@ -3,11 +3,14 @@
 //! Samples of the same asset, source and instant share a wide row; where a signal has several samples at one
 //! instant, each further one begins a further row, so that nothing is left out and nothing overwritten.
 
+mod single;
+
 use std::{collections::HashMap, ops::Range};
 
 use jiff::Timestamp;
 use shared_protocol::{Encoding, Record, SampleBody, SignalId};
 
+pub(crate) use self::single::{Checked, check_one, rows_of};
 use crate::{
     columns::{ColumnPlan, EpochColumns, Target},
     layout::{Slot, layout},
@@ -35,7 +38,11 @@ impl Times {
 
     /// The wall time of a monotonic one; an error says why it cannot be true.
     fn wall(self, mono_us: i64, offset_us: i64) -> Result<i64, String> {
-        let wall = mono_us.saturating_add(offset_us);
+        self.at(mono_us.saturating_add(offset_us))
+    }
+
+    /// A wall time; an error says why it cannot be true.
+    pub(crate) fn at(self, wall: i64) -> Result<i64, String> {
         if (LEAST_US..=self.greatest).contains(&wall) {
             return Ok(wall);
         }
@@ -235,21 +242,26 @@ pub(crate) fn rows(
             Target::Unknown(signal) => return unknown(signal),
         }
     }
-    groups.sort_unstable_by_key(|group| group.key);
-    rows.cells
-        .reserve(groups.iter().map(|group| group.cells.len()).sum());
-    for mut group in groups {
-        // Each series came in order: the sort finds the runs and merges them.
-        group.cells.sort_by_key(|&(time, cell)| (time, cell.slot));
-        let (asset, source) = group.key;
-        for instant in group.cells.chunk_by(|a, b| a.0 == b.0) {
-            rows.add_instant(asset, source, instant);
-        }
-    }
+    rows.add_groups(groups);
     Ok(rows)
 }
 
 impl Rows {
+    /// Adds the rows of assets' sources.
+    fn add_groups(&mut self, mut groups: Vec<Group>) {
+        groups.sort_unstable_by_key(|group| group.key);
+        self.cells
+            .reserve(groups.iter().map(|group| group.cells.len()).sum());
+        for mut group in groups {
+            // Each series came in order: the sort finds the runs and merges them.
+            group.cells.sort_by_key(|&(time, cell)| (time, cell.slot));
+            let (asset, source) = group.key;
+            for instant in group.cells.chunk_by(|a, b| a.0 == b.0) {
+                self.add_instant(asset, source, instant);
+            }
+        }
+    }
+
     /// Adds the rows of one instant, whose cells are in the order of their slots: the first row has the first cell of
     /// each slot, the second the second, and so on.
     fn add_instant(&mut self, asset: i32, source: i16, instant: &[(i64, Cell)]) {

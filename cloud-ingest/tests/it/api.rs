@@ -288,6 +288,7 @@ fn every_error_is_a_problem() {
             "asset_not_found",
         );
         problem(&service.get(&series).await, 404, "asset_not_found");
+        problem(&service.get("/v1/quarantine/7").await, 404, "not_found");
         problem(&service.get("/v2/assets").await, 404, "route_not_found");
         let wrong = service
             .ask("PUT /v1/assets", "content-length: 0\r\n", "")
@@ -345,13 +346,20 @@ fn the_document_lists_every_route() {
             "/health/ready",
             "/metrics",
             "/v1/assets",
+            "/v1/assets/{id}/events",
             "/v1/assets/{id}/latest",
+            "/v1/assets/{id}/rollups",
             "/v1/assets/{id}/series",
+            "/v1/commands",
+            "/v1/commands/{id}",
             "/v1/gateways",
             "/v1/keys",
             "/v1/keys/{id}",
             "/v1/keys/{id}/rotate",
             "/v1/me",
+            "/v1/quarantine",
+            "/v1/quarantine/{id}",
+            "/v1/quarantine/{id}/readmit",
             "/v1/refresh",
             "/v1/sign-in",
             "/v1/sign-out",

@@ -12,6 +12,7 @@ mod http;
 mod isolation;
 mod machine;
 mod migrations;
+mod operations;
 mod operators;
 mod pipeline;
 mod protocol;

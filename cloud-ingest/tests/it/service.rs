@@ -34,9 +34,11 @@ pub(crate) struct Service {
 }
 
 /// Every permission that routes want.
-pub(crate) const ALL: [&str; 5] = [
+pub(crate) const ALL: [&str; 7] = [
     "telemetry.read",
     "gateways.read",
+    "commands.send",
+    "quarantine.readmit",
     "assets.write",
     "keys.manage",
     "metrics.read",

@@ -73,6 +73,8 @@ problems! {
         "`/v1/assets` lists those that there are.";
     KeyNotFound, "key_not_found", NOT_FOUND, "There is no such key, or it is not good any more",
         "`/v1/keys` lists those that there are.";
+    NotFound, "not_found", NOT_FOUND, "There is nothing of this name or number",
+        "`detail` says what was looked for; the list of its kind names those that there are.";
     RouteNotFound, "route_not_found", NOT_FOUND, "There is no such route",
         "`/docs` shows all.";
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "The route does not know this method",

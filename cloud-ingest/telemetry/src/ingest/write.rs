@@ -1,6 +1,6 @@
 //! The statements of the transaction that write what a batch brings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeMap, sync::Arc};
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use super::{
     block::Work,
     commit::{Tally, unzip_keys},
     latest::{LatestValues, time},
-    states::States,
+    states::{IsState, States},
 };
 use crate::{
     command,
@@ -22,12 +22,11 @@ use crate::{
     trouble::Trouble,
 };
 
-/// Copies the samples of all written blocks, wide and narrow, notes what is latest in them, and marks their minutes.
+/// Writes the samples of all written blocks, and what is kept beside them.
 pub(crate) async fn samples(
     tx: &Transaction<'_>,
     batch: &Batch<'_, '_>,
-    latest: &mut LatestValues,
-    states: &mut States,
+    is_state: &IsState,
 ) -> Result<(), Trouble> {
     let blocks: Vec<&Rows> = batch
         .written()
@@ -36,13 +35,25 @@ pub(crate) async fn samples(
             _ => None,
         })
         .collect();
+    rows(tx, &blocks, batch.now, is_state).await
+}
+
+/// Copies rows, wide and narrow, marks their minutes, and keeps what is latest in them and which states changed.
+pub(crate) async fn rows(
+    tx: &Transaction<'_>,
+    blocks: &[&Rows],
+    now: Timestamp,
+    is_state: &IsState,
+) -> Result<(), Trouble> {
+    let mut latest = LatestValues::default();
+    let mut states = States::new(Arc::clone(is_state));
     let mut minutes = Minutes::default();
-    for rows in &blocks {
+    for rows in blocks {
         latest.add(rows);
         states.add(rows);
         minutes.add(rows);
     }
-    let (target, wide) = wide_rows(&blocks);
+    let (target, wide) = wide_rows(blocks);
     wide.send_once(tx, &target).await?;
     let mut extra = CopyRows::new();
     for row in blocks.iter().flat_map(|rows| &rows.extra) {
@@ -63,24 +74,35 @@ pub(crate) async fn samples(
     let target = "telemetry.extra (time, signal_id, raw, value)";
     extra.send(tx, target).await?;
     let target = "telemetry.dirty (level, source, asset_id, bucket, due)";
-    minutes.marks(batch.now).send(tx, target).await
+    minutes.marks(now).send(tx, target).await?;
+    let before = latest.write(tx).await?;
+    states.write(tx, &before).await
 }
 
 /// The wide rows of blocks, with the columns that any of them uses.
 pub(crate) fn wide_rows(blocks: &[&Rows]) -> (String, CopyRows) {
     let layout = layout();
-    let used: BTreeSet<u16> = blocks
-        .iter()
-        .flat_map(|rows| rows.cells.iter().map(|cell| cell.slot))
+    let mut is_used = vec![false; layout.slots.len()];
+    let mut len = 0;
+    for rows in blocks {
+        len += rows.wide.len();
+        for cell in &rows.cells {
+            is_used[usize::from(cell.slot)] = true;
+        }
+    }
+    let used: Vec<(u16, Width)> = (0u16..)
+        .zip(&layout.slots)
+        .filter(|(slot, _)| is_used[usize::from(*slot)])
+        .map(|(slot, column)| (slot, column.width))
         .collect();
     let mut target = "telemetry.sample (time, asset_id, source".to_owned();
-    for &slot in &used {
+    for &(slot, _) in &used {
         target.push_str(", \"");
         target.push_str(&layout.slot(slot).signal.column);
         target.push('"');
     }
     target.push(')');
-    let mut copy = CopyRows::new();
+    let mut copy = CopyRows::with_room(len * (28 + used.len() * 8));
     for rows in blocks {
         for row in &rows.wide {
             copy.row(3 + used.len());
@@ -88,11 +110,11 @@ pub(crate) fn wide_rows(blocks: &[&Rows]) -> (String, CopyRows) {
             copy.integer(row.asset);
             copy.smallint(row.source);
             let mut cells = rows.cells_of(row).iter().peekable();
-            for &slot in &used {
+            for &(slot, width) in &used {
                 match cells.next_if(|cell| cell.slot == slot) {
                     None => copy.null(),
                     // The steps were checked against the range for which the width was chosen.
-                    Some(cell) => match layout.slot(slot).width {
+                    Some(cell) => match width {
                         Width::Two => copy.smallint(cell.steps as i16),
                         Width::Four => copy.integer(cell.steps as i32),
                         Width::Eight => copy.bigint(cell.steps),

@@ -1,9 +1,11 @@
 //! What is stored, for the API: assets, latest values, series, and the sums that prove that nothing was lost or
 //! counted twice. Values are in the signal's unit.
 
+mod events;
 mod rollup;
 mod series;
 mod sums;
+mod waiting;
 
 use jiff::Timestamp;
 use platform::DbError;
@@ -11,11 +13,14 @@ use serde::Serialize;
 use tokio_postgres::{Client, Row};
 use utoipa::ToSchema;
 
+pub use self::waiting::{Waiting, waiting};
 pub use self::{
+    events::{Event, EventPage, EventQuery, events},
     rollup::{Rollup, RollupPage, RollupQuery, rollups},
     series::{BadCursor, Cursor, Page, Point, SeriesQuery, series},
     sums::{
-        LedgerRow, Quarantined, Range, SignalCount, counts, ledger, quarantine, quarantined_payload,
+        LedgerRow, Quarantined, Range, SignalCount, counts, ledger, quarantine, quarantine_of,
+        quarantined_payload,
     },
 };
 use crate::layout::{source, value};

@@ -170,9 +170,19 @@ pub async fn quarantine(
     after: Option<i64>,
     most: u32,
 ) -> Result<Vec<Quarantined>, DbError> {
+    quarantine_of(client, None, after, most).await
+}
+
+/// The same of messages that came from these gateways, or claim it (`closed` says which).
+pub async fn quarantine_of(
+    client: &Client,
+    gateways: Option<&[String]>,
+    after: Option<i64>,
+    most: u32,
+) -> Result<Vec<Quarantined>, DbError> {
     let sql = include_str!("../../queries/quarantined.sql");
     let rows = client
-        .query(sql, &[&after.unwrap_or(0), &limit(most)])
+        .query(sql, &[&after.unwrap_or(0), &limit(most), &gateways])
         .await?;
     let quarantined = |row: &Row| Quarantined {
         id: row.get("id"),

@@ -175,3 +175,35 @@ fn a_gap_says_how_much_and_why() {
         );
     });
 }
+
+#[test]
+fn a_stream_that_waits_is_named() {
+    on_each_database(|database| async move {
+        let world = World::on(&database).await;
+        let mut gateway = world.gateway("depot").await;
+        world.one(&gateway.define(&columns())).await;
+        let blocks: Vec<_> = (0..7)
+            .map(|second| gateway.samples(Stream::Live, &[(0, second, 1)]))
+            .collect();
+        let client = world.client().await;
+        world.ingest(&[&blocks[0], &blocks[1]]).await;
+        assert_eq!(read::waiting(&client).await.unwrap(), []);
+        world.ingest(&[&blocks[4], &blocks[6]]).await;
+        let waiting = read::waiting(&client).await.unwrap();
+        let found: Vec<_> = waiting
+            .iter()
+            .map(|one| {
+                (
+                    one.gateway.as_str(),
+                    one.stream.as_str(),
+                    one.first,
+                    one.blocks,
+                    one.since,
+                )
+            })
+            .collect();
+        assert_eq!(found, [("depot", "live", 2, 3, Some(now()))]);
+        world.ingest(&[&blocks[2], &blocks[3], &blocks[5]]).await;
+        assert_eq!(read::waiting(&client).await.unwrap(), []);
+    });
+}

@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod commands;
+mod compressed;
 mod exactly_once;
 mod flow;
 mod gaps;
 mod poison;
 mod reading;
+mod readings;
 mod readmit;
 mod rollups;
 mod states;

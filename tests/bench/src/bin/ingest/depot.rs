@@ -9,7 +9,8 @@ use shared_protocol::{
 };
 use telemetry::Delivery;
 
-pub(crate) const VEHICLES: usize = 40;
+/// Of a depot: 2,000 vehicles stand in 20 depots.
+pub(crate) const VEHICLES: usize = 100;
 pub(crate) const SIGNALS: usize = 20;
 /// Values in a block.
 pub(crate) const VALUES: u64 = (VEHICLES * SIGNALS) as u64;

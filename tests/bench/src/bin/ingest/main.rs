@@ -2,7 +2,7 @@
 //! same table with the same indexes; and the way from MQTT (QoS 1) to the signed acknowledgement at 70 % of the highest
 //! rate. On each database of `PATIO_TEST_DATABASE_URLS` (`plain=postgres://…`); the JSON line is that of the last.
 //!
-//! Gateways send live blocks of a second: 40 vehicles with 20 signals each.
+//! Gateways send live blocks of a second: 100 vehicles with 20 signals each.
 
 mod depot;
 mod rows;
@@ -65,6 +65,16 @@ async fn measure(database: &TestDatabase) -> Result<()> {
         "bytes_per_value",
         rows.bytes_per_value,
         "table and indexes on disk",
+    );
+    figures.add(
+        "offered_blocks_per_s",
+        wire.offered_blocks_per_s,
+        "the rate of that",
+    );
+    figures.add(
+        "server_rss_mb",
+        wire.rss_mb,
+        "most memory of the server while flooded",
     );
     figures.add_text("flavour", &database.label, "what the last database offers");
     figures.print();

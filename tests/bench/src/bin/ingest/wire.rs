@@ -29,6 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Wire {
     pub(crate) blocks_per_s: f64,
+    /// The rate at which latency was measured.
+    pub(crate) offered_blocks_per_s: f64,
+    /// Greatest resident memory of the server.
+    pub(crate) rss_mb: f64,
     pub(crate) ack_p99_ms: f64,
 }
 
@@ -36,6 +40,16 @@ struct Cloud {
     child: Child,
     broker: (String, u16),
     key: VerifyingKey,
+}
+
+impl Cloud {
+    /// The most that has been resident of it, by the kernel's count.
+    fn rss_mb(&self) -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kb = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
+        Ok(kb.context("the kernel counts memory")?.parse::<f64>()? / 1024.0)
+    }
 }
 
 impl Drop for Cloud {
@@ -184,6 +198,8 @@ pub(crate) async fn measure(database: &TestDatabase, db: &Db) -> Result<Wire> {
     );
     Ok(Wire {
         blocks_per_s,
+        offered_blocks_per_s: rate * GATEWAYS as f64,
+        rss_mb: cloud.rss_mb()?,
         ack_p99_ms: percentile(&mut times, 0.99),
     })
 }

@@ -1,0 +1,77 @@
+//! Single values, each with its own asset and time: of devices that seal no blocks.
+
+use std::collections::HashMap;
+
+use super::{Cell, ExtraRow, Group, Number, Rows, group, number, steps, unknown};
+use crate::{
+    columns::{ColumnPlan, Target},
+    layout::layout,
+};
+
+/// A single value that can be stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Checked {
+    asset: i32,
+    time_us: i64,
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Cell(Cell),
+    Extra(i32, Number),
+}
+
+impl Checked {
+    /// Whether its signal is outside the catalogue.
+    pub(crate) fn is_extra(&self) -> bool {
+        matches!(self.what, What::Extra(..))
+    }
+}
+
+/// A single value at a wall time; an error names the signal and what of it cannot be true.
+pub(crate) fn check_one(plan: &ColumnPlan, time_us: i64, raw: i64) -> Result<Checked, String> {
+    let what = match plan.target {
+        Target::Wide(slot) => What::Cell(Cell {
+            slot,
+            steps: steps(plan, layout().slot(slot), raw)?,
+        }),
+        Target::Extra(signal) => What::Extra(signal, number(plan, raw)?),
+        Target::Unknown(signal) => return unknown(signal),
+    };
+    Ok(Checked {
+        asset: plan.asset,
+        time_us,
+        what,
+    })
+}
+
+/// The rows of single values, and how many these were.
+pub(crate) fn rows_of(source: i16, values: impl Iterator<Item = Checked>) -> (Rows, u64) {
+    let mut rows = Rows::default();
+    let mut groups: Vec<Group> = Vec::new();
+    let mut places = HashMap::new();
+    let mut len = 0;
+    for Checked {
+        asset,
+        time_us,
+        what,
+    } in values
+    {
+        len += 1;
+        match what {
+            What::Cell(cell) => group(&mut groups, &mut places, (asset, source))
+                .cells
+                .push((time_us, cell)),
+            What::Extra(signal, number) => rows.extra.push(ExtraRow {
+                asset,
+                source,
+                signal,
+                time_us,
+                number,
+            }),
+        }
+    }
+    rows.add_groups(groups);
+    (rows, len)
+}
