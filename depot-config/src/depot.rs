@@ -7,13 +7,17 @@ mod contract;
 mod currents;
 mod electrical;
 mod fallback;
+mod files;
 mod phases;
 mod schema;
 mod work;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use config_file::{Faults, Spans};
+use config_file::{Faults, Spans, Texts};
 use jiff::{civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use shared_protocol::{AssetKey, GatewayId};
@@ -177,6 +181,17 @@ impl Depot {
     /// Like [`Depot::read`] with the text at hand.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Faults> {
         Self::checked(config_file::parse(path, text, &SCHEMA)?)
+    }
+
+    /// Like [`Depot::parse`], for a text from elsewhere: the files that it names are looked for among those that came
+    /// with it, by their paths, and never on the disk.
+    pub fn parse_among(path: &Path, text: &str, files: Texts) -> Result<Self, Faults> {
+        Self::checked(config_file::parse_among(path, text, &SCHEMA, Some(files))?)
+    }
+
+    /// The paths of the files that it names, as they stand in it and in those that they name.
+    pub fn named_files(&self) -> Vec<PathBuf> {
+        files::named(self)
     }
 
     /// The text of a file that reads back as this depot.

@@ -14,6 +14,8 @@
 //! | `tariff.rs` | tariffs, holidays and prices as data, and what they say of an instant |
 //! | `draw.rs` | the single-line diagram: [`draw`] |
 //! | `diff.rs` | what changed between two depots, by key: [`diff`] |
+//! | `document.rs` | a depot with the files that it names, as it travels: [`Document`] |
+//! | `cloud.rs` | depots in the cloud, with optimistic locking (feature `cloud`) |
 //! | `new.rs` | a depot from answers to questions: [`new`] |
 //! | `devices.rs` | device maps: [`DEVICES`](devices::DEVICES), those that ship and anybody's own |
 //! | `address.rs` | where a Modbus line is: [`ModbusAddress`] |
@@ -24,11 +26,15 @@
 #![forbid(unsafe_code)]
 
 mod address;
+#[cfg(feature = "cloud")]
+pub mod cloud;
 pub mod depot;
 pub mod devices;
 pub mod diff;
+pub mod document;
 pub mod draw;
 pub mod new;
 pub mod tariff;
 
 pub use address::{ModbusAddress, Parity};
+pub use document::Document;

@@ -1,7 +1,8 @@
 //! The command `depot-config`: checks depot files, tariffs and device maps, draws and compares depots, and tells what
-//! may stand in the files.
+//! may stand in the files; reads depots from the cloud and writes them to it.
 
 mod commands;
+mod sync;
 
 use std::{io, path::PathBuf, process::ExitCode};
 
@@ -56,6 +57,28 @@ enum Command {
     New {
         /// The file to write; it must not be there yet.
         file: PathBuf,
+    },
+    /// Writes a depot of the cloud to a file, with the files that it names beside it. A file that is there is
+    /// replaced only if the cloud had it as it is. Which version it goes back to is kept in FILE.cloud.
+    Import {
+        /// The depot's id.
+        name: String,
+        /// The file to write; NAME.toml if absent.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        cloud: sync::Where,
+    },
+    /// Writes a depot file to the cloud, if the cloud still has the version that the file goes back to; ends with
+    /// status 1, and shows what differs, when somebody else wrote meanwhile.
+    Push {
+        /// The depot.
+        file: PathBuf,
+        /// Replaces this version of the cloud though the file does not go back to it.
+        #[arg(long)]
+        over: Option<u32>,
+        #[command(flatten)]
+        cloud: sync::Where,
     },
     /// Shows and imports tariffs.
     Tariffs {
@@ -145,6 +168,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             println!("{}: written: {}", file.display(), commands::summary(&depot));
             Ok(ExitCode::SUCCESS)
         }
+        Command::Import { name, out, cloud } => sync::import(&name, out, &cloud),
+        Command::Push { file, over, cloud } => sync::push(&file, over, &cloud),
         Command::Tariffs { command } => commands::tariffs(command),
         Command::Schema {
             kind,

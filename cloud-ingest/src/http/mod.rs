@@ -13,11 +13,13 @@ use std::sync::Arc;
 use access::Access;
 use axum::{
     Router,
+    extract::FromRef,
     http::StatusCode,
     middleware::{from_fn, from_fn_with_state, map_response},
 };
+use depots::Depots;
 use metrics_exporter_prometheus::PrometheusHandle;
-use platform::Db;
+use platform::{Clock, Db};
 use tower_http::{limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 use utoipa::{
     Modify, OpenApi,
@@ -54,6 +56,15 @@ pub struct App {
     pub metrics: PrometheusHandle,
 }
 
+impl FromRef<App> for Depots {
+    fn from_ref(app: &App) -> Self {
+        Self {
+            db: app.db.clone(),
+            clock: Clock::system(),
+        }
+    }
+}
+
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -72,6 +83,7 @@ pub struct App {
         (name = "gateways", description = "What came from which gateway, and what is missing."),
         (name = "commands", description = "What gateways are told to do, and what became of it."),
         (name = "quarantine", description = "Messages of gateways that could not be used."),
+        (name = "depots", description = "What stands in depots, as their files say it."),
         (name = "health", description = "For load balancers and monitoring."),
     )
 )]
@@ -149,6 +161,9 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(api::quarantine::list))
         .routes(routes!(api::quarantine::show))
         .routes(routes!(api::quarantine::readmit))
+        .layer(RequestBodyLimitLayer::new(MAX_BODY))
+        // Its bodies are longer; it limits them itself.
+        .merge(depots::routes())
 }
 
 /// The OpenAPI description.
@@ -171,7 +186,6 @@ pub fn service(app: App) -> Result<Router, Unclear> {
             )
         })
         .layer(from_fn_with_state(guard, guard::guard))
-        .layer(RequestBodyLimitLayer::new(MAX_BODY))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::GATEWAY_TIMEOUT,
             DEADLINE,

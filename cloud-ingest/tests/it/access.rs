@@ -95,7 +95,13 @@ fn people_sign_in_with_programs_and_pages() {
         );
         assert_eq!(
             known["permissions"],
-            json!(["assets.write", "gateways.read", "telemetry.read"])
+            json!([
+                "assets.write",
+                "depots.read",
+                "depots.write",
+                "gateways.read",
+                "telemetry.read"
+            ])
         );
         let next = post(
             &service,
@@ -481,6 +487,22 @@ fn every_problem_can_be_reached() {
         ] {
             reached.insert(code(&answer));
         }
+        let depot = json!({"text": include_str!("../../../depot-config/depots/demo.toml")});
+        let (depot, broken) = (depot.to_string(), r#"{"text":"a = 1"}"#);
+        for (condition, body) in [
+            ("", depot.as_str()),
+            ("if-match: \"1-0\"\r\n", &depot),
+            ("if-none-match: *\r\n", broken),
+        ] {
+            let headers = format!(
+                "content-type: application/json\r\ncontent-length: {}\r\n{condition}",
+                body.len()
+            );
+            reached.insert(code(
+                &service.ask("PUT /v1/depots/demo", &headers, body).await,
+            ));
+        }
+        reached.insert(code(&service.get("/v1/depots/none").await));
         assert_eq!(
             service
                 .post("/v1/assets", "idempotency-key: a\r\n", r#"{"name":"a"}"#)

@@ -352,6 +352,8 @@ fn the_document_lists_every_route() {
             "/v1/assets/{id}/series",
             "/v1/commands",
             "/v1/commands/{id}",
+            "/v1/depots",
+            "/v1/depots/{id}",
             "/v1/gateways",
             "/v1/keys",
             "/v1/keys/{id}",

@@ -42,6 +42,8 @@ pub(crate) const ALL: [&str; 7] = [
     "assets.write",
     "keys.manage",
     "metrics.read",
+    "depots.read",
+    "depots.write",
 ];
 
 /// Every port is a free one.

@@ -8,7 +8,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use crate::{Fault, Faults, Schema, Spans, nearest, parse, read};
+use crate::{Fault, Faults, Schema, Spans, nearest, parse, parse_among, read};
 
 /// Files of one kind, of which some ship inside the binary. Where a file names one of them, a text that ends in
 /// `.toml` is a path and anything else the name of a shipped one.
@@ -47,6 +47,17 @@ impl<T: DeserializeOwned> Collection<T> {
         self.finished(parse(path, text, self.schema)?)
     }
 
+    /// A file that another one names, from where that one is from.
+    fn read_beside(&self, path: &Path, spans: &Spans) -> Result<T, Faults> {
+        let Some(texts) = spans.texts() else {
+            return self.read(path);
+        };
+        let text = path.to_str().and_then(|path| texts.get(path));
+        let text = text.map_or("", String::as_str);
+        let read = parse_among(path, text, self.schema, Some(texts.clone()))?;
+        Ok(self.finished(read)?.0)
+    }
+
     /// The shipped one with this name; `None` when there is none.
     pub fn shipped(&self, name: &str) -> Option<Result<T, Faults>> {
         let (name, text) = self.shipped.iter().find(|(shipped, _)| *shipped == name)?;
@@ -78,7 +89,8 @@ impl<T: DeserializeOwned> Collection<T> {
     }
 }
 
-fn is_path(text: &str) -> bool {
+/// Whether a text that names a member of a collection is the path of a file.
+pub fn is_path(text: &str) -> bool {
     Path::new(text)
         .extension()
         .is_some_and(|extension| extension == "toml")
@@ -124,7 +136,7 @@ impl<T: DeserializeOwned> Loader<T> {
             return loaded.clone();
         }
         let result = if is_path(written) {
-            self.collection.read(&place)
+            self.collection.read_beside(&place, spans)
         } else if let Some(result) = self.collection.shipped(written) {
             result
         } else {

@@ -49,14 +49,14 @@ pub use amount::{
     bytes, bytes_text, duration, duration_text, optional_duration, parse_bytes, parse_duration,
 };
 pub use answer::answer;
-pub use collection::{Collection, Loader};
+pub use collection::{Collection, Loader, is_path};
 pub use fault::{Fault, Faults, Position};
 pub use json_schema::json_schema;
 pub use names::nearest;
 pub use print::{print, same_value, value_text};
 pub use reference::{example, reference};
 pub use schema::{Key, Kind, Presence, Schema, Syntax};
-pub use spans::Spans;
+pub use spans::{Spans, Texts};
 
 /// Greatest size of a file that is read, in bytes; a depot of 200 stations needs about 40 kB.
 pub const LARGEST_FILE: u64 = 16 << 20;
@@ -81,7 +81,19 @@ pub fn parse<T: DeserializeOwned>(
     text: &str,
     schema: &'static Schema,
 ) -> Result<(T, Spans), Faults> {
+    parse_among(path, text, schema, None)
+}
+
+/// Like [`parse`]; with `among`, files that this one names are looked for there, by their paths, and never on the
+/// disk: for texts of strangers.
+pub fn parse_among<T: DeserializeOwned>(
+    path: &Path,
+    text: &str,
+    schema: &'static Schema,
+    among: Option<Texts>,
+) -> Result<(T, Spans), Faults> {
     let (table, spans, faults) = walk::walk(path, text, schema);
+    let spans = spans.among(among);
     if !faults.is_empty() {
         return Err(Faults::from(faults));
     }

@@ -1,14 +1,18 @@
 //! Where each key of a file stands, so that a check made later can point at its line.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     fs::{self, File},
     hash::Hash,
     ops::Range,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
 use crate::{Fault, Position};
+
+/// Texts of files by their paths, which stand for the disk: see [`crate::parse_among`].
+pub type Texts = Arc<BTreeMap<String, String>>;
 
 /// Where each key of a file stands. Key paths are written as in faults: `gateway.id`, `can[2].profile` (counted
 /// from 0), names that are not bare keys in quotes.
@@ -17,6 +21,8 @@ pub struct Spans {
     file: PathBuf,
     lines: Lines,
     of: HashMap<String, Range<usize>>,
+    /// Where other files are looked for; `None`: on the disk.
+    among: Option<Texts>,
 }
 
 /// Where the lines of a text begin. Kept with the text, because columns are counted in characters.
@@ -43,7 +49,19 @@ impl Spans {
                 starts,
             },
             of: HashMap::new(),
+            among: None,
         }
+    }
+
+    /// The same with other files looked for among these.
+    pub(crate) fn among(mut self, texts: Option<Texts>) -> Self {
+        self.among = texts;
+        self
+    }
+
+    /// Where other files are looked for; `None`: on the disk.
+    pub(crate) fn texts(&self) -> Option<&Texts> {
+        self.among.as_ref()
     }
 
     pub(crate) fn insert(&mut self, path: &str, span: Range<usize>) {
@@ -127,6 +145,14 @@ impl Spans {
     /// Like [`Spans::resolve`] for the path of a file that must be there and be readable, as the value of `key`.
     pub fn existing_file(&self, key: &str, written: &Path) -> Result<PathBuf, Fault> {
         let path = self.resolve(written);
+        if let Some(texts) = &self.among {
+            let path = plain(&path);
+            if path.to_str().is_some_and(|path| texts.contains_key(path)) {
+                return Ok(path);
+            }
+            let expected = "a file that came with this one, or the name of one that ships";
+            return Err(self.fault(key, expected, format!("`{}`", written.display())));
+        }
         // Opening what is no file, a pipe for one, might wait for ever.
         let found = match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => "a folder".to_owned(),
@@ -161,6 +187,13 @@ impl Spans {
     pub(crate) fn position_at(&self, offset: usize) -> Position {
         self.lines.position(offset)
     }
+}
+
+/// A path without `.` in it.
+fn plain(path: &Path) -> PathBuf {
+    path.components()
+        .filter(|part| *part != Component::CurDir)
+        .collect()
 }
 
 impl Lines {

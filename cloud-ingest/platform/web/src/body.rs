@@ -24,16 +24,16 @@ pub struct Asked {
     pub(crate) key: Option<String>,
 }
 
-/// A JSON body. Types should refuse unknown fields (`deny_unknown_fields`).
+/// A JSON body of at most `MOST` bytes. Types should refuse unknown fields (`deny_unknown_fields`).
 #[derive(Debug)]
-pub struct Body<T> {
+pub struct Body<T, const MOST: usize = MAX_BODY> {
     /// What it says.
     pub value: T,
     /// For [`crate::once::begin`].
     pub asked: Asked,
 }
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<S: Send + Sync, T: DeserializeOwned, const MOST: usize> FromRequest<S> for Body<T, MOST> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
@@ -58,15 +58,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
                 Err(Problem::parameter("Idempotency-Key", rule, text))
             }
         });
-        let bytes = Limited::new(body, MAX_BODY)
+        let bytes = Limited::new(body, MOST)
             .collect()
             .await
-            .map_err(|_| {
-                Problem::new(
-                    Code::BodyTooLong,
-                    format!("at most {MAX_BODY} bytes are read"),
-                )
-            })?
+            .map_err(|_| Problem::new(Code::BodyTooLong, format!("at most {MOST} bytes are read")))?
             .to_bytes();
         let asked = Asked {
             method: parts.method.to_string(),

@@ -75,16 +75,24 @@ problems! {
         "`/v1/keys` lists those that there are.";
     NotFound, "not_found", NOT_FOUND, "There is nothing of this name or number",
         "`detail` says what was looked for; the list of its kind names those that there are.";
+    DepotNotFound, "depot_not_found", NOT_FOUND, "There is no such depot, or not this version of it",
+        "`/v1/depots` lists those that there are.";
     RouteNotFound, "route_not_found", NOT_FOUND, "There is no such route",
         "`/docs` shows all.";
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "The route does not know this method",
         "The header `Allow` names those that it knows.";
+    DepotChanged, "depot_changed", PRECONDITION_FAILED, "The depot is not what it was when it was read",
+        "Read it again, compare, and write with the ETag that `rule` names; `detail` names both versions.";
     BodyTooLong, "body_too_long", PAYLOAD_TOO_LARGE, "The body is too long",
         "Send less at a time.";
     MediaTypeNotSupported, "media_type_not_supported", UNSUPPORTED_MEDIA_TYPE, "The body is not of a type that is read",
         "Send `Content-Type: application/json`.";
     IdempotencyKeyReused, "idempotency_key_reused", UNPROCESSABLE_ENTITY, "An Idempotency-Key came with another request",
         "Use a new key for what is new, and the old one only for exactly the same.";
+    DepotInvalid, "depot_invalid", UNPROCESSABLE_ENTITY, "The depot is not sound",
+        "`faults` has everything that is wrong with it, with file, line and key; nothing of it was saved.";
+    PreconditionRequired, "precondition_required", PRECONDITION_REQUIRED, "Which version is to be replaced has to be said",
+        "Send `If-Match` with the ETag of the version that you read, or `If-None-Match: *` for what is new.";
     RateLimited, "rate_limited", TOO_MANY_REQUESTS, "That was too often",
         "Wait as many seconds as `Retry-After` says.";
     Internal, "internal", INTERNAL_SERVER_ERROR, "A fault of this program",
@@ -138,8 +146,24 @@ pub struct Details {
     /// What it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
+    /// Everything that is wrong with files that were sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<FileFault>,
     #[serde(skip)]
     retry_after_s: Option<u64>,
+}
+
+/// One thing that is wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FileFault {
+    /// The file.
+    pub file: String,
+    /// Its line, from 1; 0 when the whole file is meant.
+    pub line: usize,
+    /// The key with its tables; empty when none is meant.
+    pub key: String,
+    /// What was expected, what was found, and what to do.
+    pub problem: String,
 }
 
 impl Problem {
@@ -154,8 +178,31 @@ impl Problem {
             field: None,
             rule: None,
             value: None,
+            faults: Vec::new(),
             retry_after_s: None,
         }))
+    }
+
+    /// Files that were sent have faults.
+    pub fn of_files(code: Code, faults: Vec<FileFault>) -> Self {
+        let lines = faults.iter().map(|fault| {
+            let FileFault {
+                file,
+                line,
+                key,
+                problem,
+            } = fault;
+            format!("{file}:{line}: {key}: {problem}")
+        });
+        let lines: Vec<_> = lines.collect();
+        let mut made = Self::new(code, lines.join("\n"));
+        made.0.faults = faults;
+        made
+    }
+
+    /// What was said about the state of something (a header such as `If-Match`) does not hold.
+    pub fn precondition(code: Code, detail: String, field: &str, rule: &str, value: &str) -> Self {
+        Self::of_field(code, detail, field, rule.to_owned(), value)
     }
 
     /// What is answered.
