@@ -37,7 +37,7 @@ impl Answers {
         }
     }
 
-    /// Publishes acknowledgements; what they say is committed. A broker that takes nothing is waited for once, not once
+    /// Step 7 of a sample's life: publishes acknowledgements; what they say is committed. A broker that takes nothing is waited for once, not once
     /// for each of them.
     pub(crate) async fn send(&self, acks: Vec<Ack>) {
         let deadline = Instant::now() + PATIENCE;

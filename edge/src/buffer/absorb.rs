@@ -5,7 +5,8 @@ use rusqlite::{Connection, params};
 use super::{error::StoreError, store::Store};
 
 impl Store {
-    /// Takes over all that another ledger holds: what was kept in memory goes to the disk.
+    /// Takes over all that another ledger holds: what was kept in memory goes to the disk. What an earlier attempt left
+    /// there, although it reported an error, is older than what comes now and gives way to it.
     pub(super) fn absorb(&mut self, other: &Self) -> Result<(), StoreError> {
         let transaction = self.connection.transaction()?;
         let mut epochs = other
@@ -14,6 +15,15 @@ impl Store {
         let mut epochs = epochs.query([])?;
         while let Some(row) = epochs.next()? {
             let (old, counter, nonce): (i64, u32, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            for delete in [
+                "DELETE FROM payload WHERE block IN (SELECT id FROM block WHERE epoch = (SELECT id FROM epoch WHERE counter = ?1 AND nonce = ?2))",
+                "DELETE FROM block WHERE epoch = (SELECT id FROM epoch WHERE counter = ?1 AND nonce = ?2)",
+                "DELETE FROM stream WHERE epoch = (SELECT id FROM epoch WHERE counter = ?1 AND nonce = ?2)",
+                "DELETE FROM column_def WHERE epoch = (SELECT id FROM epoch WHERE counter = ?1 AND nonce = ?2)",
+                "DELETE FROM epoch WHERE counter = ?1 AND nonce = ?2",
+            ] {
+                transaction.execute(delete, params![counter, nonce])?;
+            }
             transaction.execute(
                 "INSERT INTO epoch (counter, nonce) VALUES (?1, ?2)",
                 params![counter, nonce],

@@ -18,11 +18,13 @@
 //! What goes wrong with the disk has its own way out for each kind (`error.rs`, `writer.rs`): room is made on a full one;
 //! after an I/O error the database is opened anew; what is readable of a damaged one is saved into a new one
 //! (`health.rs`, `salvage.rs` over `pages.rs` and `part.rs`); where nothing can be written the ledger lives in memory, and
-//! says so.
+//! says so, until what it holds can go to the disk (`absorb.rs`). A commit that failed may have happened (`doubt.rs`), and a
+//! disk may let nobody go who writes to it (`starter.rs`).
 
 mod absorb;
 mod columns;
 mod database;
+mod doubt;
 mod error;
 mod health;
 mod pages;
@@ -32,6 +34,7 @@ mod rhythm;
 mod salvage;
 mod sealer;
 mod settle;
+mod starter;
 mod store;
 mod thin;
 mod writer;
@@ -39,11 +42,13 @@ mod writer;
 use std::{path::PathBuf, sync::Arc};
 
 use shared_protocol::{Epoch, GatewayId, Record, SigningKey, Stream, StreamState};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 pub use columns::Columns;
 pub use error::StoreError;
 pub use settle::Settlement;
+pub use starter::Stuck;
+use starter::{Line, Starter};
 pub use store::StoredBlock;
 use writer::Request;
 
@@ -108,6 +113,8 @@ pub struct State {
     pub totals: Vec<StreamTotals>,
     /// Samples taken from sources since the start that no commit has made durable yet.
     pub pending: u64,
+    /// Fsyncs since the writer started: of commits, of checkpoints, of marks on what is handed to the uplink.
+    pub syncs: u64,
     /// Grows with every commit that sealed a block.
     pub sealed: u64,
     /// Grows whenever blocks that were acknowledged are to be sent again.
@@ -159,8 +166,8 @@ pub(crate) const fn priority(stream: Stream) -> u8 {
 #[derive(Clone, Debug)]
 pub struct Buffer {
     columns: Arc<Columns>,
-    samples: mpsc::Sender<Vec<Sample>>,
-    requests: mpsc::Sender<Request>,
+    line: watch::Receiver<Line>,
+    starter: Arc<Starter>,
     state: watch::Receiver<State>,
 }
 
@@ -174,13 +181,13 @@ impl Buffer {
     ///
     /// Where nothing can be written it starts in memory, and [`State::failing`] says so.
     pub fn open(options: Options, clock: Arc<Clock>) -> Result<Self, StoreError> {
-        writer::start(options, clock, true)
+        starter::start(options, clock, true)
     }
 
     /// A ledger in memory, gone with the process: for tests, and for gateways that are to leave no trace. The folder of the
     /// options is not touched.
     pub fn in_memory(options: Options, clock: Arc<Clock>) -> Result<Self, StoreError> {
-        writer::start(options, clock, false)
+        starter::start(options, clock, false)
     }
 
     /// Gives columns their numbers.
@@ -201,15 +208,27 @@ impl Buffer {
         if samples.is_empty() {
             return Ok(());
         }
-        self.samples.send(samples).await.map_err(|_| Stopped)
+        let mut line = self.line.clone();
+        loop {
+            let way = line.borrow_and_update().samples.clone();
+            tokio::select! {
+                biased;
+                place = way.reserve() => match place {
+                    Ok(place) => {
+                        place.send(samples);
+                        return Ok(());
+                    }
+                    Err(_) if line.has_changed().unwrap_or(false) => {}
+                    Err(_) => return Err(Stopped),
+                },
+                changed = line.changed() => changed.map_err(|_| Stopped)?,
+            }
+        }
     }
 
     /// Takes a record of the critical stream; durable at its next tick.
     pub async fn record(&self, record: Record) -> Result<(), Stopped> {
-        self.requests
-            .send(Request::Record(record))
-            .await
-            .map_err(|_| Stopped)
+        self.send(|| Request::Record(record.clone())).await
     }
 
     /// Up to `limit` unacknowledged blocks of a priority whose place is after `after`, oldest or newest first.
@@ -238,10 +257,13 @@ impl Buffer {
 
     /// Brings the cloud's verified word; durable within a tick.
     pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), Stopped> {
-        self.requests
-            .send(Request::Settle(settlements))
-            .await
-            .map_err(|_| Stopped)
+        self.send(|| Request::Settle(settlements.clone())).await
+    }
+
+    /// Starts another writer in the place of one that stands still, held up by the disk. It goes on in memory at once; the old
+    /// one commits what it took as soon as the disk lets it go, ends, and all of it is on the disk again, once.
+    pub fn replace_writer(&self) -> Result<(), Stuck> {
+        self.starter.replace()
     }
 
     /// Seals and commits everything and ends the writer. Samples pushed before are in it.
@@ -259,15 +281,42 @@ impl Buffer {
         self.state.clone()
     }
 
-    async fn ask<T>(
-        &self,
-        request: impl FnOnce(oneshot::Sender<T>) -> Request,
-    ) -> Result<T, Stopped> {
-        let (answer, answered) = oneshot::channel();
-        self.requests
-            .send(request(answer))
-            .await
-            .map_err(|_| Stopped)?;
-        answered.await.map_err(|_| Stopped)
+    /// Sends a request to the writer of the present.
+    async fn send(&self, request: impl Fn() -> Request) -> Result<(), Stopped> {
+        let mut line = self.line.clone();
+        loop {
+            let way = line.borrow_and_update().requests.clone();
+            tokio::select! {
+                biased;
+                sent = way.send(request()) => match sent {
+                    Ok(()) => return Ok(()),
+                    Err(_) if line.has_changed().unwrap_or(false) => {}
+                    Err(_) => return Err(Stopped),
+                },
+                changed = line.changed() => changed.map_err(|_| Stopped)?,
+            }
+        }
+    }
+
+    /// Asks the writer of the present; when another one takes its place meanwhile, that one is asked.
+    async fn ask<T>(&self, request: impl Fn(oneshot::Sender<T>) -> Request) -> Result<T, Stopped> {
+        let mut line = self.line.clone();
+        loop {
+            let way = line.borrow_and_update().requests.clone();
+            let (answer, answered) = oneshot::channel();
+            let asked = async {
+                way.send(request(answer)).await.map_err(|_| Stopped)?;
+                answered.await.map_err(|_| Stopped)
+            };
+            tokio::select! {
+                biased;
+                answer = asked => match answer {
+                    Ok(answer) => return Ok(answer),
+                    Err(Stopped) if line.has_changed().unwrap_or(false) => {}
+                    Err(Stopped) => return Err(Stopped),
+                },
+                changed = line.changed() => changed.map_err(|_| Stopped)?,
+            }
+        }
     }
 }

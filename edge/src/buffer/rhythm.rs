@@ -16,6 +16,8 @@ pub(super) const MOST_OPEN: usize = 200_000;
 const PRESSING: usize = 100_000;
 /// A stream with so many open samples is sealed before its time.
 const SEAL_EARLY: usize = 20_000;
+/// A stream without open samples keeps room for so many.
+const KEPT_ROOM: usize = 4_096;
 /// The cloud's word may wait this long for a commit that happens anyway.
 const SETTLE_WITHIN: Duration = Duration::from_millis(500);
 /// What an fsync pays for.
@@ -79,6 +81,23 @@ impl Open {
     fn to_journal(&self, now: Instant) -> bool {
         self.unjournalled_since
             .is_some_and(|since| now >= since + rhythm(self.stream).journal)
+    }
+}
+
+/// What a commit was to make durable of which nobody knows whether it did.
+#[derive(Debug)]
+pub(super) struct Parked {
+    samples: Vec<(Stream, Vec<Sample>)>,
+    records: Vec<Record>,
+}
+
+impl Parked {
+    /// How many samples.
+    pub(super) fn len(&self) -> u64 {
+        self.samples
+            .iter()
+            .map(|(_, samples)| samples.len() as u64)
+            .sum()
     }
 }
 
@@ -201,6 +220,8 @@ impl Waiting {
             let of = |(stream, _): &&(Stream, Vec<Sample>)| *stream == open.stream;
             if tick.seal.iter().any(|part| of(&part)) {
                 open.samples.clear();
+                // What a rush needed is given back, or each stream would keep the room of its greatest one for ever.
+                open.samples.shrink_to(KEPT_ROOM);
                 open.journalled = 0;
                 open.unjournalled_since = None;
                 open.open_since = None;
@@ -208,6 +229,40 @@ impl Waiting {
                 open.journalled = open.samples.len();
                 open.unjournalled_since = None;
             }
+        }
+    }
+
+    /// Takes out what a commit in doubt was to make durable, but for what the cloud said, which it says again. Nothing has
+    /// come since the tick was made.
+    pub(super) fn park(&mut self, tick: &Tick) -> Parked {
+        let part = |open: &&mut Open| {
+            let of = |part: &(Stream, Vec<Sample>)| part.0 == open.stream;
+            tick.seal.iter().any(of) || tick.journal.iter().any(of)
+        };
+        let samples = self.open.iter_mut().filter(part).map(|open| {
+            open.journalled = 0;
+            open.unjournalled_since = None;
+            open.open_since = None;
+            (open.stream, std::mem::take(&mut open.samples))
+        });
+        let samples = samples.collect();
+        let records = self
+            .records
+            .drain(..tick.records.len().min(self.records.len()))
+            .collect();
+        self.records_since = self.records_since.filter(|_| !self.records.is_empty());
+        Parked { samples, records }
+    }
+
+    /// What was parked did not reach the disk: it waits again.
+    pub(super) fn unpark(&mut self, parked: Parked, now: Instant) {
+        for (stream, samples) in parked.samples {
+            for sample in samples {
+                self.take(stream, sample, now);
+            }
+        }
+        for record in parked.records {
+            self.record(record, now);
         }
     }
 

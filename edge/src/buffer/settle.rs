@@ -52,7 +52,7 @@ impl Lately {
     }
 }
 
-/// Carries out one settlement; says whether acknowledged blocks are to be sent again.
+/// Step 7: carries out one settlement; says whether acknowledged blocks are to be sent again.
 pub(super) fn settle(
     transaction: &Transaction<'_>,
     settlement: &Settlement,

@@ -16,6 +16,7 @@ use shared_protocol::{
 use super::{
     Columns, Held, Sample, Settlement, StreamTotals,
     database::{connect, prepared},
+    doubt::{Doubt, Known},
     error::{StoreError, Trouble},
     health,
     quota::{self, make_room},
@@ -115,6 +116,8 @@ pub(super) struct Store {
     quota: u64,
     room: quota::Done,
     lately: Lately,
+    /// The latest commit, when it reported an error.
+    doubt: Option<Doubt>,
     /// When the uplink last asked for blocks.
     asked: Option<Instant>,
     home: Option<Home>,
@@ -146,8 +149,8 @@ pub(super) const STREAMS_OF_A_HELLO: u32 = 32;
 const LEAST_QUOTA: u64 = 64 * 1024;
 
 impl Store {
-    /// Opens or creates the ledger in `folder` and begins a new epoch. What is readable of a damaged database (or of one that
-    /// is `suspect`) is saved into a new one; the second value says how much that was.
+    /// Opens or creates the ledger in `folder` and begins a new epoch. What is readable of a damaged database is saved into a
+    /// new one; the second value says how much that was.
     ///
     /// Samples that an earlier run journalled and did not seal are sealed now, in the new epoch.
     pub(super) fn open(
@@ -155,28 +158,37 @@ impl Store {
         quota: u64,
         maker: Maker,
         columns: &Columns,
-        suspect: bool,
+        mut known: Known<'_>,
     ) -> Result<(Self, Option<salvage::Saved>), StoreError> {
         fs::create_dir_all(folder).map_err(folder_error(folder))?;
         let home = Home::enter(folder)?;
         let path = folder.join(DATABASE);
         let whole = |path: &Path| {
-            if suspect || !health::log_is_whole(path) {
+            if known.suspect || !health::log_is_whole(path) {
                 return Err(StoreError::Damaged("its log is broken".into()));
             }
             let connection = connect(path, &maker.gateway)?;
             health::check(&connection)?;
             Ok(connection)
         };
-        let attempt = whole(&path)
-            .and_then(|connection| Self::begin(connection, maker.clone(), quota, columns, 0));
+        let counter = known.counter;
+        let attempt = whole(&path).and_then(|connection| {
+            if let Some(doubt) = &mut known.doubt {
+                doubt.ask(&connection)?;
+            }
+            Self::begin(connection, maker.clone(), quota, columns, counter)
+        });
         let (mut store, saved) = match attempt {
             Err(error) if error.trouble() == Trouble::Damaged => {
                 tracing::error!(%error, "what is readable of the buffer's database goes into a new one");
                 let aside = salvage::set_aside(&path).map_err(folder_error(&path))?;
                 let mut connection = connect(&path, &maker.gateway)?;
                 let saved = salvage::save(&aside, &mut connection, &maker)?;
-                let store = Self::begin(connection, maker, quota, columns, saved.counter)?;
+                if let Some(doubt) = &mut known.doubt {
+                    doubt.ask(&connection)?;
+                }
+                let counter = counter.max(saved.counter);
+                let store = Self::begin(connection, maker, quota, columns, counter)?;
                 (store, Some(saved))
             }
             other => (other?, None),
@@ -221,6 +233,7 @@ impl Store {
             quota,
             room: quota::Done::default(),
             lately: Lately::default(),
+            doubt: None,
             asked: None,
             home: None,
         };
@@ -260,14 +273,19 @@ impl Store {
         sealer.recover_journal(columns)?;
         let known = columns.from(0);
         sealer.define(0, &known, None)?;
-        // Epochs of which nothing is left but their row.
+        // Every start adds an epoch, so of those without blocks only one stays, which counts for all of them. Definitions of
+        // columns are for the journal of their epoch, which is empty now.
         transaction.execute_batch(
             "CREATE TEMP TABLE IF NOT EXISTS gone (id INTEGER PRIMARY KEY);
              DELETE FROM gone;
-             INSERT INTO gone SELECT id FROM epoch WHERE id NOT IN (SELECT epoch FROM block)
-                AND id NOT IN (SELECT epoch FROM stream WHERE produced > 0) AND id <> (SELECT max(id) FROM epoch);
+             INSERT INTO gone SELECT id FROM epoch WHERE id NOT IN (SELECT epoch FROM block) AND id <> (SELECT max(id) FROM epoch);
+             UPDATE stream SET (produced, open, buffered, acknowledged, dropped, thinned, refused, damaged) =
+                (SELECT sum(produced), sum(open), sum(buffered), sum(acknowledged), sum(dropped), sum(thinned), sum(refused),
+                    sum(damaged) FROM stream o WHERE o.stream = stream.stream AND o.epoch IN gone)
+                WHERE epoch = (SELECT max(id) FROM gone);
+             DELETE FROM column_def WHERE epoch <> (SELECT max(id) FROM epoch);
+             DELETE FROM gone WHERE id = (SELECT max(id) FROM gone);
              DELETE FROM stream WHERE epoch IN gone;
-             DELETE FROM column_def WHERE epoch IN gone;
              DELETE FROM epoch WHERE id IN gone;",
         )?;
         transaction.commit()?;
@@ -303,6 +321,7 @@ impl Store {
         wall_offset_us: Option<i64>,
         now: Instant,
     ) -> Result<Committed, StoreError> {
+        self.doubt = None;
         let new = columns.from(self.defined);
         let transaction = self.connection.transaction()?;
         let sealer = Sealer {
@@ -347,11 +366,20 @@ impl Store {
         }
         // Records are few and short, and somebody waits for them: they are never refused.
         used += sealer.seal_records(&tick.records, wall_offset_us)?;
+        if self.home.is_some() {
+            self.doubt = Some(Doubt::about(&transaction, self.epoch)?);
+        }
         transaction.commit()?;
+        self.doubt = None;
         self.used = used;
         self.room = room;
         self.defined += new.len() as u32;
         Ok(Committed { syncs: 1, again })
+    }
+
+    /// The latest commit, if nobody knows whether it reached the disk.
+    pub(super) fn take_doubt(&mut self) -> Option<Doubt> {
+        self.doubt.take()
     }
 
     /// Moves the log into the database when it has grown long enough; returns the fsyncs that takes.

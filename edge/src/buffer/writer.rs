@@ -3,20 +3,22 @@
 
 use std::{
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
 use shared_protocol::Record;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Buffer, Columns, Held, Options, Sample, Settlement, State, StoredBlock, StreamTotals,
+    Columns, Held, Sample, Settlement, State, StoredBlock,
+    doubt::{Doubt, Known},
     error::{StoreError, Trouble},
-    rhythm::{MOST_OPEN, Waiting},
+    rhythm::{MOST_OPEN, Parked, Waiting},
+    starter::{Common, Line},
     store::{Committed, Maker, Store, Tick},
 };
-use crate::clock::Clock;
 
 /// Batches of samples that may wait before sources have to.
 const QUEUE: usize = 256;
@@ -24,9 +26,11 @@ const RETRY: Duration = Duration::from_secs(1);
 /// So many ways out are tried before the disk is given up for a while.
 const TRIES: u32 = 3;
 /// A disk that was given up is tried again this often.
-const DISK_AGAIN: Duration = Duration::from_secs(10);
+pub(super) const DISK_AGAIN: Duration = Duration::from_secs(10);
+/// How long a writer that ends waits for the folder.
+const LAST_WAIT: Duration = Duration::from_secs(5);
 /// What a ledger in memory may take in place of one on the disk.
-const IN_MEMORY: u64 = 16 * 1024 * 1024;
+pub(super) const IN_MEMORY: u64 = 16 * 1024 * 1024;
 
 /// What handles ask of the writer.
 #[derive(Debug)]
@@ -48,104 +52,33 @@ pub(super) enum Request {
     Stop(oneshot::Sender<()>),
 }
 
-struct Writer {
+pub(super) struct Writer {
     store: Store,
-    /// Where the ledger belongs; `None` when memory is where it belongs.
-    folder: Option<PathBuf>,
-    quota: u64,
-    maker: Maker,
-    clock: Arc<Clock>,
-    columns: Arc<Columns>,
+    common: Arc<Common>,
+    /// Its number.
+    number: u64,
+    /// The writer whose place it took, which may have the folder until it ends.
+    pub(super) predecessor: Option<thread::JoinHandle<()>>,
     waiting: Waiting,
+    /// A commit in doubt, and what it was to make durable: it stays aside until the disk says whether it has it, for it must
+    /// not be sealed a second time.
+    doubt: Option<(Doubt, Parked)>,
     retry_at: Option<Instant>,
     /// When the disk is tried again, while the ledger is in memory for want of one.
     disk_at: Option<Instant>,
     failures: u32,
-    state: watch::Sender<State>,
+    /// Fsyncs since it started.
+    syncs: u64,
 }
 
-pub(super) fn start(
-    options: Options,
-    clock: Arc<Clock>,
-    on_disk: bool,
-) -> Result<Buffer, StoreError> {
-    let maker = Maker {
-        gateway: options.gateway,
-        key: options.key,
-        boot: clock.boot,
-    };
-    let columns = Arc::new(Columns::default());
-    let folder = on_disk.then_some(options.folder);
-    let mut failing = None;
-    let store = match &folder {
-        None => Store::in_memory(options.quota, maker.clone(), &columns, 0)?,
-        Some(folder) => match open(folder, options.quota, &maker, &columns, false) {
-            Ok(store) => store,
-            Err(error)
-                if matches!(
-                    error.trouble(),
-                    Trouble::ReadOnly | Trouble::Io | Trouble::Full
-                ) =>
-            {
-                failing = Some(in_memory_because(&error));
-                Store::in_memory(IN_MEMORY.min(options.quota), maker.clone(), &columns, 0)?
-            }
-            Err(error) => return Err(error),
-        },
-    };
-    if let Some(failing) = &failing {
-        tracing::error!("{failing}");
-    }
-    let (samples, samples_in) = mpsc::channel(QUEUE);
-    let (requests, requests_in) = mpsc::channel(QUEUE);
-    let (state, state_out) = watch::channel(State {
-        totals: store.totals()?,
-        epoch: Some(store.epoch()),
-        volatile: !store.is_durable(),
-        failing: failing.clone(),
-        ..State::default()
-    });
-    let writer = Writer {
-        store,
-        quota: options.quota,
-        maker,
-        clock,
-        columns: columns.clone(),
-        waiting: Waiting::new(),
-        retry_at: None,
-        disk_at: failing.map(|_| Instant::now() + DISK_AGAIN),
-        failures: 0,
-        folder,
-        state,
-    };
-    let thread = |source| StoreError::Folder {
-        path: PathBuf::from("the writer's thread"),
-        source,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .map_err(thread)?;
-    std::thread::Builder::new()
-        .name("buffer".into())
-        .spawn(move || runtime.block_on(writer.run(samples_in, requests_in)))
-        .map_err(thread)?;
-    Ok(Buffer {
-        columns,
-        samples,
-        requests,
-        state: state_out,
-    })
-}
-
-fn open(
+pub(super) fn open(
     folder: &std::path::Path,
     quota: u64,
     maker: &Maker,
     columns: &Columns,
-    suspect: bool,
+    known: Known<'_>,
 ) -> Result<Store, StoreError> {
-    let (store, saved) = Store::open(folder, quota, maker.clone(), columns, suspect)?;
+    let (store, saved) = Store::open(folder, quota, maker.clone(), columns, known)?;
     if let Some(saved) = saved {
         tracing::error!(
             blocks = saved.blocks, lost_samples = saved.lost, kept = %saved.aside.display(),
@@ -155,7 +88,7 @@ fn open(
     Ok(store)
 }
 
-fn in_memory_because(error: &StoreError) -> String {
+pub(super) fn in_memory_because(error: &StoreError) -> String {
     format!(
         "{error}. Samples are kept in memory only, {} MB of them at most, and are lost with the process until the cloud has them; \
          the disk is tried again every {} s",
@@ -165,6 +98,72 @@ fn in_memory_because(error: &StoreError) -> String {
 }
 
 impl Writer {
+    pub(super) fn new(
+        common: Arc<Common>,
+        store: Store,
+        number: u64,
+        disk_at: Option<Instant>,
+    ) -> Self {
+        Self {
+            store,
+            common,
+            number,
+            predecessor: None,
+            waiting: Waiting::new(),
+            doubt: None,
+            retry_at: None,
+            disk_at,
+            failures: 0,
+            syncs: 0,
+        }
+    }
+
+    /// Starts its thread.
+    pub(super) fn start(self) -> Result<(Line, thread::JoinHandle<()>), StoreError> {
+        let failed = |source| StoreError::Folder {
+            path: PathBuf::from("the writer's thread"),
+            source,
+        };
+        let (samples, samples_in) = mpsc::channel(QUEUE);
+        let (requests, requests_in) = mpsc::channel(QUEUE);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(failed)?;
+        let thread = thread::Builder::new()
+            .name("buffer".into())
+            .spawn(move || runtime.block_on(self.run(samples_in, requests_in)))
+            .map_err(failed)?;
+        Ok((Line { samples, requests }, thread))
+    }
+
+    /// Says something about the state, unless another writer has taken this one's place.
+    fn tell(&self, change: impl FnOnce(&mut State)) {
+        if self.common.present.load(Ordering::Acquire) == self.number {
+            self.common.state.send_modify(change);
+        }
+    }
+
+    /// Says that this writer goes on for one that stands still.
+    pub(super) fn take_the_place(&self) {
+        let totals = self.store.totals().unwrap_or_default();
+        let why = format!(
+            "the disk holds up whoever writes to it. Samples are kept in memory only, {} MB of them at most, and are lost with \
+             the process until the cloud has them; the disk is used again when it lets go",
+            IN_MEMORY / 1024 / 1024
+        );
+        tracing::error!("{why}");
+        self.tell(|state| {
+            state.totals = totals;
+            state.pending = 0;
+            state.epoch = Some(self.store.epoch());
+            state.volatile = true;
+            state.failing = Some(why);
+            state.sealed += 1;
+            state.again += 1;
+        });
+    }
+
     async fn run(
         mut self,
         mut samples: mpsc::Receiver<Vec<Sample>>,
@@ -178,7 +177,7 @@ impl Writer {
                 request = requests.recv() => match request {
                     Some(Request::Stop(done)) => {
                         self.take_waiting(&mut samples);
-                        self.tick(true);
+                        self.last_tick();
                         // The next one may open the folder when the answer is there.
                         drop(self);
                         let _ = done.send(());
@@ -190,9 +189,10 @@ impl Writer {
                         let _ = done.send(());
                     }
                     Some(request) => self.answer(request),
+                    // Every handle is gone, or another writer has taken this one's place.
                     None => {
                         self.take_waiting(&mut samples);
-                        self.tick(true);
+                        self.last_tick();
                         return;
                     }
                 },
@@ -213,7 +213,7 @@ impl Writer {
         let now = Instant::now();
         for sample in batch {
             self.waiting
-                .take(self.columns.stream(sample.column), *sample, now);
+                .take(self.common.columns.stream(sample.column), *sample, now);
         }
     }
 
@@ -238,8 +238,8 @@ impl Writer {
             if tick.is_empty() {
                 return;
             }
-            let offset = self.clock.wall_offset_us();
-            match self.store.commit(&tick, &self.columns, offset, now) {
+            let offset = self.common.clock.wall_offset_us();
+            match self.store.commit(&tick, &self.common.columns, offset, now) {
                 Ok(done) => {
                     // From here on it is durable, whatever fails afterwards.
                     self.waiting.committed(&tick, done.syncs, now);
@@ -258,14 +258,39 @@ impl Writer {
         }
     }
 
+    /// Commits everything; the last occasion for what is in memory to get to the disk.
+    fn last_tick(&mut self) {
+        let patience = Instant::now() + LAST_WAIT;
+        while self.is_held_up() && Instant::now() < patience {
+            thread::park_timeout(Duration::from_millis(10));
+        }
+        self.disk_at = self.disk_at.map(|_| Instant::now());
+        self.tick(true);
+        let lost = self.pending();
+        if lost > 0 {
+            tracing::error!(
+                samples = lost,
+                "what no commit has made durable ends with the writer"
+            );
+        }
+    }
+
+    /// Samples that no commit has made durable, those of a commit in doubt included.
+    fn pending(&self) -> u64 {
+        let parked = self.doubt.as_ref().map_or(0, |(_, parked)| parked.len());
+        self.waiting.pending() + parked
+    }
+
     fn report(&mut self, done: Committed, sealed: bool, now: Instant) -> Result<(), StoreError> {
         self.retry_at = None;
+        self.syncs += u64::from(done.syncs);
         let totals = self.store.totals()?;
-        let pending = self.waiting.pending();
+        let (pending, syncs) = (self.pending(), self.syncs);
         let degraded = self.disk_at.is_some();
-        self.state.send_modify(|state| {
+        self.tell(|state| {
             state.totals = totals;
             state.pending = pending;
+            state.syncs = syncs;
             state.sealed += u64::from(sealed || done.again);
             state.again += u64::from(done.again);
             if !degraded {
@@ -275,6 +300,7 @@ impl Writer {
         let syncs = self.store.checkpoint_if_due()?;
         if syncs > 0 {
             self.waiting.synced(done.syncs + syncs, now);
+            self.syncs += u64::from(syncs);
         }
         if std::mem::take(&mut self.failures) > 0 {
             self.store.keep_reserve();
@@ -286,19 +312,23 @@ impl Writer {
     fn way_out(&mut self, error: &StoreError, tick: &Tick, now: Instant) -> bool {
         tracing::error!(%error, "the buffer cannot be written; samples stay in memory");
         self.failures += 1;
-        self.state
-            .send_modify(|state| state.failing = Some(error.to_string()));
+        self.tell(|state| state.failing = Some(error.to_string()));
+        // A disk that refuses to write, for want of room or of the right, has not written the end of the commit.
+        let may_have_happened = matches!(error.trouble(), Trouble::Io | Trouble::Damaged);
+        let doubt = self.store.take_doubt().filter(|_| may_have_happened);
         let at_once = match error.trouble() {
             Trouble::Full => match self.store.relieve() {
                 Ok(()) => self.failures <= TRIES,
                 Err(error) => {
                     tracing::error!(%error, "no room can be made");
-                    self.failures > TRIES && self.give_up_disk(&error, now)
+                    self.failures > TRIES && self.give_up_disk(&error, doubt, tick, now)
                 }
             },
-            Trouble::Io if self.failures < TRIES => self.open_anew(false, tick, now),
-            Trouble::Damaged if self.failures < TRIES => self.open_anew(true, tick, now),
-            Trouble::Io | Trouble::Damaged | Trouble::ReadOnly => self.give_up_disk(error, now),
+            Trouble::Io if self.failures < TRIES => self.open_anew(false, doubt, tick, now),
+            Trouble::Damaged if self.failures < TRIES => self.open_anew(true, doubt, tick, now),
+            Trouble::Io | Trouble::Damaged | Trouble::ReadOnly => {
+                self.give_up_disk(error, doubt, tick, now)
+            }
             Trouble::Other => false,
         };
         if !at_once {
@@ -308,81 +338,131 @@ impl Writer {
     }
 
     /// Opens the database again, in a new epoch; one that is damaged is saved into a new one.
-    fn open_anew(&mut self, damaged: bool, tick: &Tick, now: Instant) -> bool {
-        let Some(folder) = self.folder.clone().filter(|_| self.store.is_durable()) else {
+    fn open_anew(
+        &mut self,
+        suspect: bool,
+        mut doubt: Option<Doubt>,
+        tick: &Tick,
+        now: Instant,
+    ) -> bool {
+        let Some(folder) = self.folder_of_disk() else {
             return false;
         };
-        let counter = self.store.epoch().counter;
-        let produced = |totals: &[StreamTotals]| totals.iter().map(|t| t.produced).sum::<u64>();
-        let before = produced(&self.state.borrow().totals);
         // The old one has to go before the new one can have its folder.
-        match Store::in_memory(
-            IN_MEMORY.min(self.quota),
-            self.maker.clone(),
-            &self.columns,
+        let Some(counter) = self.go_to_memory() else {
+            return false;
+        };
+        let known = Known {
+            suspect,
             counter,
-        ) {
-            Ok(store) => self.take_over(store),
-            Err(error) => {
-                tracing::error!(%error, "there is no ledger in memory either");
-                return false;
-            }
-        }
-        match open(&folder, self.quota, &self.maker, &self.columns, damaged) {
+            doubt: doubt.as_mut(),
+        };
+        let common = &self.common;
+        match open(&folder, common.quota, &common.maker, &common.columns, known) {
             Ok(store) => {
-                // A commit that reported an error may have reached the disk all the same.
-                let after = store.totals().map_or(before, |totals| produced(&totals));
-                if !damaged && after > before {
+                if doubt.is_some_and(|doubt| doubt.reached() == Some(true)) {
                     self.waiting.committed(tick, 1, now);
                 }
                 self.take_over(store);
             }
-            Err(error) => self.without_disk(&error, now),
+            Err(error) => self.without_disk(&error, doubt, tick, now),
         }
         true
     }
 
     /// Goes on in memory for a while.
-    fn give_up_disk(&mut self, error: &StoreError, now: Instant) -> bool {
-        if !self.store.is_durable() {
+    fn give_up_disk(
+        &mut self,
+        error: &StoreError,
+        doubt: Option<Doubt>,
+        tick: &Tick,
+        now: Instant,
+    ) -> bool {
+        if !self.store.is_durable() || self.go_to_memory().is_none() {
             return false;
         }
+        self.without_disk(error, doubt, tick, now);
+        true
+    }
+
+    /// The folder of the ledger, when it is in there now.
+    fn folder_of_disk(&self) -> Option<PathBuf> {
+        self.common
+            .folder
+            .clone()
+            .filter(|_| self.store.is_durable())
+    }
+
+    /// A ledger in memory takes the place of the one on the disk; returns the counter of its epoch.
+    fn go_to_memory(&mut self) -> Option<u32> {
         let counter = self.store.epoch().counter;
-        let quota = IN_MEMORY.min(self.quota);
-        match Store::in_memory(quota, self.maker.clone(), &self.columns, counter) {
+        let common = &self.common;
+        let quota = IN_MEMORY.min(common.quota);
+        match Store::in_memory(quota, common.maker.clone(), &common.columns, counter) {
             Ok(store) => {
                 self.take_over(store);
-                self.without_disk(error, now);
-                true
+                Some(self.store.epoch().counter)
             }
             Err(error) => {
                 tracing::error!(%error, "there is no ledger in memory either");
-                false
+                None
             }
         }
     }
 
-    fn without_disk(&mut self, error: &StoreError, now: Instant) {
+    fn without_disk(
+        &mut self,
+        error: &StoreError,
+        doubt: Option<Doubt>,
+        tick: &Tick,
+        now: Instant,
+    ) {
         let why = in_memory_because(error);
         tracing::error!("{why}");
         self.disk_at = Some(now + DISK_AGAIN);
-        self.state.send_modify(|state| state.failing = Some(why));
+        // What is known not to be on the disk is sealed here; what may be there waits until it can be asked.
+        if let Some(doubt) = doubt.filter(|doubt| doubt.reached() != Some(false)) {
+            self.doubt = Some((doubt, self.waiting.park(tick)));
+        }
+        self.tell(|state| state.failing = Some(why));
+    }
+
+    /// Whether the writer whose place it took still has the folder.
+    fn is_held_up(&self) -> bool {
+        let thread = self.predecessor.as_ref();
+        thread.is_some_and(|thread| !thread.is_finished())
     }
 
     /// The disk may be there again: what was kept in memory meanwhile goes to it.
     fn try_disk(&mut self, now: Instant) {
         self.disk_at = Some(now + DISK_AGAIN);
-        let Some(folder) = self.folder.clone() else {
+        let Some(folder) = self.common.folder.clone() else {
             return;
         };
-        let opened = open(&folder, self.quota, &self.maker, &self.columns, false);
+        if self.is_held_up() {
+            return;
+        }
+        self.predecessor = None;
+        self.common.held_up.store(false, Ordering::Release);
+        let common = &self.common;
+        let known = Known {
+            suspect: false,
+            counter: self.store.epoch().counter,
+            doubt: self.doubt.as_mut().map(|(doubt, _)| doubt),
+        };
+        let opened = open(&folder, common.quota, &common.maker, &common.columns, known);
         match opened.and_then(|store| self.moved(store, now)) {
             Ok(store) => {
                 tracing::info!("the buffer is on the disk again");
                 self.disk_at = None;
                 self.failures = 0;
                 self.take_over(store);
-                self.state.send_modify(|state| state.failing = None);
+                if let Some((doubt, parked)) = self.doubt.take()
+                    && doubt.reached() != Some(true)
+                {
+                    self.waiting.unpark(parked, now);
+                }
+                self.tell(|state| state.failing = None);
             }
             Err(error) => tracing::warn!(%error, "the disk cannot be used yet"),
         }
@@ -391,8 +471,10 @@ impl Writer {
     /// Seals what is open here, and gives all of it to another ledger.
     fn moved(&mut self, mut store: Store, now: Instant) -> Result<Store, StoreError> {
         let tick = self.waiting.tick(now, true);
-        let offset = self.clock.wall_offset_us();
-        let done = self.store.commit(&tick, &self.columns, offset, now)?;
+        let offset = self.common.clock.wall_offset_us();
+        let done = self
+            .store
+            .commit(&tick, &self.common.columns, offset, now)?;
         self.waiting.committed(&tick, done.syncs, now);
         store.absorb(&self.store)?;
         Ok(store)
@@ -403,7 +485,7 @@ impl Writer {
         self.waiting.forget_journalled();
         self.store = store;
         let totals = self.store.totals().unwrap_or_default();
-        self.state.send_modify(|state| {
+        self.tell(|state| {
             state.totals = totals;
             state.epoch = Some(self.store.epoch());
             state.volatile = !self.store.is_durable();
@@ -426,6 +508,7 @@ impl Writer {
                     Ok((blocks, syncs)) => {
                         if syncs > 0 {
                             self.waiting.synced(syncs, now);
+                            self.syncs += u64::from(syncs);
                         }
                         blocks
                     }

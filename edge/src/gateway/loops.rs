@@ -15,38 +15,70 @@ use crate::{
     clock::Clock,
     commands::Desk,
     health::{Counters, Measured, Process, Sight},
-    supervise::{Feeder, Keeping, Spec, Supervisor},
+    supervise::{Beat, Feeder, Keeping, Spec, Supervisor},
     uplink,
 };
 
-/// The database may be busy for longer than others: making room on a slow card takes its time.
-const DATABASE: Duration = Duration::from_secs(25);
+/// Making room on a slow card takes its time; and a writer that takes the place of one that was only slow loses nothing.
+const DATABASE: Duration = Duration::from_secs(20);
+/// So long a ledger may not answer, whoever writes it: another writer has had its time to take the place by then.
+const LEDGER: Duration = Duration::from_secs(28);
+/// A writer that does not answer for so long after that is replaced.
+const ANSWER: Duration = Duration::from_secs(1);
 /// How often the database's writer is asked whether it is there.
 const ASK_DATABASE: Duration = Duration::from_secs(2);
 /// Exit status of a process that has to be started again: a fault of the program (sysexits.h, `EX_SOFTWARE`).
 const START_AGAIN: i32 = 70;
 
-/// Stands for the thread of the database's writer: asks it again and again whether it is there.
+/// Stands for the thread of the database's writer: asks it again and again whether it is there. When it has to be started
+/// again, another writer takes the place of the thread, which nobody can end.
 pub(super) fn watch_database(
     supervisor: &Supervisor,
     buffer: &Buffer,
     stop: watch::Receiver<bool>,
 ) -> impl Keeping + use<> {
-    let spec = Spec::new("database", DATABASE).critical().or_end_process();
+    let spec = Spec::new("database", DATABASE).critical();
+    let buffer = buffer.clone();
+    let mut again = false;
+    supervisor.keep(spec, stop, move |beat| {
+        let buffer = buffer.clone();
+        let again = std::mem::replace(&mut again, true);
+        async move {
+            let answer = buffer.to_send(0, i64::MAX, false, 0);
+            if again
+                && tokio::time::timeout(ANSWER, answer).await.is_err()
+                && let Err(error) = buffer.replace_writer()
+            {
+                tracing::error!(%error, "the database's writer cannot be started again alone");
+            }
+            ask(&buffer, &beat).await;
+        }
+    })
+}
+
+/// Where another writer does not help either, the process ends.
+pub(super) fn watch_ledger(
+    supervisor: &Supervisor,
+    buffer: &Buffer,
+    stop: watch::Receiver<bool>,
+) -> impl Keeping + use<> {
+    let spec = Spec::new("ledger", LEDGER).critical().or_end_process();
     let buffer = buffer.clone();
     supervisor.keep(spec, stop, move |beat| {
         let buffer = buffer.clone();
-        async move {
-            loop {
-                beat.pass().await;
-                if buffer.to_send(0, i64::MAX, false, 0).await.is_err() {
-                    // Its thread is gone, by a panic: nothing can be stored any more, and nothing but the end helps.
-                    std::future::pending::<()>().await;
-                }
-                tokio::time::sleep(ASK_DATABASE).await;
-            }
-        }
+        async move { ask(&buffer, &beat).await }
     })
+}
+
+async fn ask(buffer: &Buffer, beat: &Beat) {
+    loop {
+        beat.pass().await;
+        if buffer.to_send(0, i64::MAX, false, 0).await.is_err() {
+            // Its thread is gone, by a panic: nothing can be stored any more, and nothing but the end helps.
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(ASK_DATABASE).await;
+    }
 }
 
 /// Looks after all loops on a thread that none of them can hold up.

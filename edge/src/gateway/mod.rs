@@ -29,7 +29,7 @@ use crate::{
     supervise::{Drill, Feeder, LoopReport, Spec, Supervisor},
     uplink,
 };
-use loops::{Sighted, supervise, teller, watch_database};
+use loops::{Sighted, supervise, teller, watch_database, watch_ledger};
 pub use parts::read_key;
 use parts::{build_central, build_line, build_vehicle, link, listen, reserved};
 
@@ -196,6 +196,7 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
     let (mut sources, mut makers, mut senders) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
 
     senders.spawn(watch_database(&supervisor, &buffer, sending.clone()));
+    senders.spawn(watch_ledger(&supervisor, &buffer, sending.clone()));
     let (desk, commands) = Desk::new(data.clone(), clock.clone(), buffer.clone());
     let desk = Arc::new(desk);
     let (report, reports) = watch::channel(uplink::Report::default());

@@ -100,6 +100,7 @@ impl Sight<'_> {
             &[],
             steps(self.buffer.pending),
         );
+        put("edge_buffer_fsyncs_total", &[], steps(self.buffer.syncs));
         put(
             "edge_buffer_failing",
             &[],

@@ -72,7 +72,7 @@ impl Emitter {
         }
     }
 
-    /// (1) A reading becomes a sample. One that is no number (an IEEE 754 infinity or NaN, by which devices say that they
+    /// Step 1: a reading becomes a sample. One that is no number (an IEEE 754 infinity or NaN, by which devices say that they
     /// have no value) is counted and left out: it would make its whole block impossible.
     fn sample(&mut self, signal: usize, def: &SignalDef, time_us: i64, raw: i64) -> Option<Sample> {
         if def.encoding == Encoding::Float && !def.encoding.value(raw).is_finite() {

@@ -5,8 +5,9 @@
 //!    that takes. Anything else it does has a deadline.
 //! 3. [`Supervisor::run`], on a thread of its own, looks at all of them every second. A loop that is behind its deadline is
 //!    ended, and step 1 starts it again.
-//! 4. What does not end when it is told to holds a thread that nobody can take from it, and the database's writer is such
-//!    a thread from the beginning: then the process ends, and systemd starts it again. All that was committed is there.
+//! 4. What does not end when it is told to holds a thread that nobody can take from it: then the process ends, and systemd
+//!    starts it again. All that was committed is there. (The database's writer is such a thread from the beginning; it
+//!    gets a successor, `Buffer::replace_writer`, and the process ends only when that does not help.)
 //! 5. systemd's watchdog and the hardware's ([`Feeder`]) are fed as long as all critical loops move: whatever else keeps
 //!    the gateway from its work ends in a new start of the process, or of the machine.
 //!

@@ -333,7 +333,7 @@ impl Session<'_> {
         }
     }
 
-    /// 5. A message has left the link. That frees nothing in the ledger.
+    /// Step 5: a message has left the link. That frees nothing in the ledger.
     fn on_acknowledged(&mut self, (name, result): Acknowledged) -> Result<(), End> {
         if let Some(length) = self.pace.taken(name, Instant::now()) {
             self.limit.passed(length);
@@ -406,7 +406,7 @@ impl Session<'_> {
         }
     }
 
-    /// 7. What the cloud has stored frees its place.
+    /// Step 7: what the cloud has stored frees its place.
     async fn on_word(&mut self, ack: Ack) -> Result<(), End> {
         self.welcome = true;
         let now = Instant::now();
@@ -486,7 +486,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// 4. Publishes what may go out now.
+    /// Step 4: publishes what may go out now.
     async fn pump(&mut self) -> Result<(), End> {
         self.outbox.pass(Instant::now());
         'dearest: loop {

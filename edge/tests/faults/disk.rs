@@ -58,16 +58,17 @@ pub(crate) struct Image {
 
 impl Image {
     /// Writes the files into another folder as they may be after the power came back: of what was not synced some sectors
-    /// are there and some are not.
+    /// are there and some are not. Or all are: then it was the process that was killed.
     pub(crate) fn write(&self, folder: &Path, chance: &mut Chance) {
-        let mood = chance.below(3);
+        let mood = chance.below(4);
         for (path, kept) in &self.files {
             let mut content = kept.durable.clone();
             for change in &kept.changes {
                 let mut happens = || match mood {
                     0 => false,
                     1 => chance.below(2) == 0,
-                    _ => chance.below(8) != 0,
+                    2 => chance.below(8) != 0,
+                    _ => true,
                 };
                 match change {
                     Change::Length(_) if happens() => apply(&mut content, change),
@@ -107,6 +108,11 @@ pub(crate) struct Disk {
     pub(crate) room: Option<u64>,
     /// So many of the next operations fail.
     pub(crate) failing: u64,
+    /// From this operation on all of them fail; and whether files cannot be opened either.
+    pub(crate) failing_from: Option<u64>,
+    pub(crate) gone: bool,
+    /// Whoever comes waits until this is over.
+    pub(crate) hanging: bool,
     pub(crate) read_only: bool,
 }
 
@@ -119,11 +125,19 @@ impl Disk {
         if self.read_only {
             return ffi::SQLITE_READONLY;
         }
+        if self.is_failing() {
+            return ffi::SQLITE_IOERR;
+        }
         if self.failing > 0 {
             self.failing -= 1;
             return ffi::SQLITE_IOERR;
         }
         ffi::SQLITE_OK
+    }
+
+    fn is_failing(&self) -> bool {
+        self.failing_from
+            .is_some_and(|from| from <= self.operations)
     }
 
     /// The image of this moment.
@@ -171,6 +185,18 @@ fn disk_of(path: &Path) -> Option<Arc<Mutex<Disk>>> {
     disks().as_ref()?.get(path.parent()?).cloned()
 }
 
+/// The disk, once it does not hang.
+fn let_go(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
+    loop {
+        let guard = disk.lock().unwrap();
+        if !guard.hanging {
+            return guard;
+        }
+        drop(guard);
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
+    }
+}
+
 #[repr(C)]
 struct Handle {
     base: ffi::sqlite3_file,
@@ -188,7 +214,7 @@ impl Open {
     /// Lets the disk say whether a change happens, and remembers it.
     fn change(&self, change: &Change) -> c_int {
         if let Some(disk) = &self.disk {
-            let mut disk = disk.lock().unwrap();
+            let mut disk = let_go(disk);
             let code = disk.operation();
             if code != ffi::SQLITE_OK {
                 return code;
@@ -217,7 +243,7 @@ impl Open {
         let Some(disk) = &self.disk else {
             return ffi::SQLITE_OK;
         };
-        let mut disk = disk.lock().unwrap();
+        let mut disk = let_go(disk);
         let code = disk.operation();
         if code == ffi::SQLITE_OK {
             disk.syncs += 1;
@@ -266,6 +292,9 @@ unsafe extern "C" fn open(
     let disk = disk_of(&path);
     if let Some(disk) = &disk {
         let mut disk = disk.lock().unwrap();
+        if disk.gone && disk.is_failing() {
+            return ffi::SQLITE_CANTOPEN;
+        }
         if disk.read_only && flags & ffi::SQLITE_OPEN_READWRITE != 0 {
             return ffi::SQLITE_CANTOPEN;
         }

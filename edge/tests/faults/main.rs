@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod conservation;
+mod crashes;
 mod damage;
 mod disk;
+mod doubt;
 mod rig;
+mod stuck;
 mod sync;
 mod troubles;

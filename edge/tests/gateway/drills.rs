@@ -49,10 +49,10 @@ async fn shown(port: u16, name: &str) -> BTreeMap<String, f64> {
         .collect()
 }
 
-/// The loops that can be started again alone: all but the one that stands for the database's thread.
+/// The loops that can be started again alone: all but the one whose end is the end of the process.
 fn loops(running: &Running) -> Vec<LoopReport> {
     let mut loops = running.status().loops;
-    loops.retain(|one| one.name != "database");
+    loops.retain(|one| one.name != "ledger");
     loops
 }
 
@@ -75,7 +75,7 @@ async fn fail(drill: Drill, times: impl Fn(&LoopReport) -> u64) -> Vec<(String, 
     until("not connected", async || running.status().uplink.connected).await;
 
     let names: Vec<_> = loops(&running).into_iter().map(|one| one.name).collect();
-    for expected in ["uplink", "clock", "commands", "health", "page"] {
+    for expected in ["database", "uplink", "clock", "commands", "health", "page"] {
         assert!(names.iter().any(|name| name == expected), "{expected}");
     }
     for kind in ["can:", "modbus:"] {

@@ -1,7 +1,8 @@
 """Starts a program, freezes those of its threads whose name begins so, and waits for its end.
 
-freeze.py THREAD PROGRAM ARGUMENTS...
-Prints the exit status and the seconds from freezing to the end, or `cannot: why`.
+freeze.py THREAD SECONDS PROGRAM ARGUMENTS...
+Prints the exit status and the seconds from freezing to the end, or `cannot: why`. When it goes on for so many seconds, it
+is killed, and the status is -1.
 """
 
 import ctypes
@@ -23,7 +24,7 @@ def threads(pid, name):
 
 
 def main():
-    name, program = sys.argv[1], sys.argv[2:]
+    name, patience, program = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
     pid = os.posix_spawn(program[0], program, os.environ)
@@ -40,7 +41,7 @@ def main():
                 os.kill(pid, 9)
                 return
     began = time.monotonic()
-    while time.monotonic() - began < 60:
+    while time.monotonic() - began < patience:
         # Frozen threads, when they are killed with the process, have to be fetched before it.
         ended, status = os.waitpid(-1, os.WNOHANG | ALL_THREADS)
         if ended == pid and (os.WIFEXITED(status) or os.WIFSIGNALED(status)):
@@ -49,7 +50,7 @@ def main():
         if ended == 0:
             time.sleep(0.02)
     os.kill(pid, 9)
-    print(-1, 60)
+    print(-1, patience)
 
 
 main()

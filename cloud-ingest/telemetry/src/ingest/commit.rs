@@ -40,7 +40,7 @@ pub(crate) struct Tally {
     pub(crate) unplaced: i64,
 }
 
-/// Writes a batch. `may_keep` says whether a gateway may add one more block to the quarantine.
+/// Step 6 of a sample's life: writes a batch. `may_keep` says whether a gateway may add one more block to the quarantine.
 pub(crate) async fn commit(
     client: &mut Client,
     blocks: &[Prepared<'_>],

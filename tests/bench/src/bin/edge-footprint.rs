@@ -1,6 +1,7 @@
-//! `scripts/bench edge-footprint [HOURS [PROGRAM]]`: size of the gateway that is flashed, and the memory it holds: at 5,000 samples a
-//! second, and through an outage of so many hours (24) at 500 samples a second and its drain. The samples of the outage
-//! come as fast as the gateway takes them; blocks are as they would be, for both a minute and 20,000 samples end one.
+//! `scripts/bench edge-footprint [HOURS [OUTAGES [PROGRAM]]]`: size of the gateway that is flashed, and the memory it holds: at
+//! 5,000 samples a second, and through an outage of so many hours (24) at 500 samples a second and its drain, which comes
+//! again and again (6 times in all), the later ones a sixth as long. The samples of an outage come as fast as the gateway
+//! takes them; blocks are as they would be, for both a minute and 20,000 samples end one.
 #![allow(clippy::unwrap_used, reason = "a bench ends with what went wrong")]
 
 #[allow(dead_code, reason = "made for the tests of the uplink")]
@@ -315,14 +316,32 @@ async fn outage(
     })
 }
 
+/// How much the values grow from one to the next: the straight line with the least squares.
+fn slope(values: &[u64]) -> f64 {
+    let middle = (values.len() - 1) as f64 / 2.0;
+    let mean = values.iter().sum::<u64>() as f64 / values.len() as f64;
+    let (mut above, mut below) = (0.0, 0.0);
+    for (place, value) in values.iter().enumerate() {
+        let from_middle = place as f64 - middle;
+        above += from_middle * (*value as f64 - mean);
+        below += from_middle * from_middle;
+    }
+    above / below
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let hours: u64 = match std::env::args().nth(1) {
         Some(text) => text.parse().context("HOURS is a number")?,
         None => 24,
     };
+    let outages: usize = match std::env::args().nth(2) {
+        Some(text) => text.parse().context("OUTAGES is a number")?,
+        None => 6,
+    };
+    ensure!(outages >= 3, "three OUTAGES or more show a growth");
     // Another build than the one of the dist profile, to compare.
-    let program = match std::env::args().nth(2) {
+    let program = match std::env::args().nth(3) {
         Some(program) => PathBuf::from(program),
         None => dist()?,
     };
@@ -385,14 +404,26 @@ async fn main() -> Result<()> {
         .until("draining", |report| report.waiting < 1_000)
         .await?;
     let samples = hours * 3600 * USUAL;
-    // The first one brings the allocator and its tables to their size; what a second one adds is growth.
+    // The first two bring the allocator and its tables to their size; what later ones add is growth.
     let first = outage(&mut gateway, &feed, &open, samples).await?;
-    let second = outage(&mut gateway, &feed, &open, samples).await?;
+    let (mut peak_kb, mut after_kb) = (first.peak_kb, vec![first.after_kb]);
+    for _ in 1..outages {
+        let next = outage(&mut gateway, &feed, &open, samples / 6).await?;
+        peak_kb = peak_kb.max(next.peak_kb);
+        after_kb.push(next.after_kb);
+    }
     figures.add(
         "outage_samples",
         samples as f64,
-        "of the simulated outage, which comes twice",
+        "of the first simulated outage; a sixth of the later ones",
     );
+    for (outage, kb) in after_kb.iter().enumerate() {
+        figures.add(
+            &format!("rss_after_{}_mb", outage + 1),
+            *kb as f64 / 1e3,
+            "memory held after an outage and its drain",
+        );
+    }
     figures.add(
         "outage_samples_per_s",
         samples as f64 / first.took_s,
@@ -400,7 +431,7 @@ async fn main() -> Result<()> {
     );
     figures.add(
         "rss_outage_mb",
-        first.peak_kb.max(second.peak_kb) as f64 / 1e3,
+        peak_kb as f64 / 1e3,
         "most memory through outage and drain (bound 32)",
     );
     figures.add(
@@ -410,8 +441,8 @@ async fn main() -> Result<()> {
     );
     figures.add(
         "growth_kb_per_h",
-        (second.after_kb as f64 - first.after_kb as f64) / hours as f64,
-        "memory held after the second drain over that after the first, for each hour",
+        slope(&after_kb[1..]) / (hours as f64 / 6.0),
+        "the straight line through what is held after the second drain and all later ones, for each hour of outage",
     );
     figures.print();
     Ok(())

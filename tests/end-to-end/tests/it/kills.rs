@@ -14,7 +14,7 @@ use end_to_end::{
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{databases, seconds};
+use crate::{at_least, databases, seconds};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Victim {
@@ -59,7 +59,7 @@ async fn kill(house: &mut House, victim: Victim) {
 }
 
 /// Waits until the gateway has nothing left that the cloud does not have.
-async fn drain(house: &mut House) {
+pub(crate) async fn drain(house: &mut House) {
     let deadline = Instant::now() + Duration::from_secs(90);
     loop {
         house.stop_edge().await.unwrap();
@@ -105,8 +105,8 @@ async fn kills_at_random_lose_and_duplicate_nothing() {
     house.start_edge().unwrap();
     let end = Instant::now() + Duration::from_secs(seconds(30));
     let mut kills = Vec::new();
-    while Instant::now() < end {
-        tokio::time::sleep(Duration::from_millis(random.random_range(200..4000))).await;
+    while kills.len() < at_least(1000) || Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(random.random_range(20..1200))).await;
         let victim = [Victim::Edge, Victim::Cloud, Victim::Broker][random.random_range(0..3)];
         kill(&mut house, victim).await;
         kills.push(victim);

@@ -5,6 +5,7 @@ mod bad_input;
 mod kills;
 mod kona;
 mod power;
+mod steps;
 
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,15 @@ fn seconds(default: u64) -> u64 {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(default)
+}
+
+/// How many faults there must be, however long that takes: so many when all are wanted (`PATIO_DEEP`), else as many as fit.
+fn at_least(deep: usize) -> usize {
+    if std::env::var_os("PATIO_DEEP").is_some() {
+        deep
+    } else {
+        0
+    }
 }
 
 /// The root of the repository.
