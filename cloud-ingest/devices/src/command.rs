@@ -117,3 +117,11 @@ pub async fn list(db: &Db, limit: i64) -> Result<Vec<Command>, DbError> {
     };
     Ok(rows.iter().map(command).collect())
 }
+
+/// The devices for which commands wait.
+pub async fn waiting(db: &Db, now: Timestamp) -> Result<Vec<i32>, DbError> {
+    let client = db.system().await?;
+    let statement = client.prepare_cached(include_str!("../queries/waiting_commands.sql")).await?;
+    let rows = client.query(&statement, &[&now]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
