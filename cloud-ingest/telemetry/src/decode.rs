@@ -34,7 +34,7 @@ impl Times {
     }
 
     /// The wall time of a monotonic one; an error says why it cannot be true.
-    pub(crate) fn wall(self, mono_us: i64, offset_us: i64) -> Result<i64, String> {
+    fn wall(self, mono_us: i64, offset_us: i64) -> Result<i64, String> {
         let wall = mono_us.saturating_add(offset_us);
         if (LEAST_US..=self.greatest).contains(&wall) {
             return Ok(wall);

@@ -1,7 +1,6 @@
 //! Blocks become rows, exactly once: the way of a sample from the broker into the database, and out of it again.
 //!
 //! - [`Ingestor`] (`ingest/`): deliveries in, [`Outcome`]s out, [`acks`] of them for the gateways; [`hello`]
-//! - [`Readings`] (`ingest/readings.rs`): what devices that are no gateways measured, in a transaction of the caller's
 //! - [`command`](mod@command): what gateways are told to do, and what became of it
 //! - [`storage`]: [`prepare_storage`] makes the catalogue's columns and the partitions that samples need, [`retain`]
 //!   removes what is old
@@ -30,9 +29,7 @@ pub mod storage;
 mod trouble;
 
 pub use hello::HelloError;
-pub use ingest::{
-    Delivery, Ingestor, IsState, Reading, Readings, ReadmitError, WriteError, judge_time,
-};
+pub use ingest::{Delivery, Ingestor, ReadmitError};
 pub use outcome::{Outcome, OutcomeKind, Reason, acks};
 pub use rollup::{Resolution, roll_up};
 pub use storage::{Prepared, Retained, StorageError, prepare_storage, retain};

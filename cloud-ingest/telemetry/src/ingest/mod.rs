@@ -23,7 +23,6 @@ mod place;
 mod plan;
 mod prepare;
 mod quarantine;
-mod readings;
 mod readmit;
 mod settle;
 mod states;
@@ -36,7 +35,6 @@ use platform::{Clock, Db, Register};
 use shared_protocol::{Digest, GatewayId, Stream, topic};
 
 pub(crate) use self::block::RecordRows;
-pub use self::readings::{IsState, Reading, Readings, WriteError, judge_time};
 pub use self::readmit::ReadmitError;
 use self::{
     believe::Claimed,
