@@ -35,7 +35,11 @@ impl Times {
 
     /// The wall time of a monotonic one; an error says why it cannot be true.
     fn wall(self, mono_us: i64, offset_us: i64) -> Result<i64, String> {
-        let wall = mono_us.saturating_add(offset_us);
+        self.at(mono_us.saturating_add(offset_us))
+    }
+
+    /// A wall time; an error says why it cannot be true.
+    pub(crate) fn at(self, wall: i64) -> Result<i64, String> {
         if (LEAST_US..=self.greatest).contains(&wall) {
             return Ok(wall);
         }
@@ -235,21 +239,94 @@ pub(crate) fn rows(
             Target::Unknown(signal) => return unknown(signal),
         }
     }
-    groups.sort_unstable_by_key(|group| group.key);
-    rows.cells
-        .reserve(groups.iter().map(|group| group.cells.len()).sum());
-    for mut group in groups {
-        // Each series came in order: the sort finds the runs and merges them.
-        group.cells.sort_by_key(|&(time, cell)| (time, cell.slot));
-        let (asset, source) = group.key;
-        for instant in group.cells.chunk_by(|a, b| a.0 == b.0) {
-            rows.add_instant(asset, source, instant);
-        }
-    }
+    rows.add_groups(groups);
     Ok(rows)
 }
 
+/// A single value that can be stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Checked {
+    asset: i32,
+    time_us: i64,
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Cell(Cell),
+    Extra(i32, Number),
+}
+
+impl Checked {
+    /// Whether its signal is outside the catalogue.
+    pub(crate) fn is_extra(&self) -> bool {
+        matches!(self.what, What::Extra(..))
+    }
+}
+
+/// A single value at a wall time; an error names the signal and what of it cannot be true.
+pub(crate) fn check_one(plan: &ColumnPlan, time_us: i64, raw: i64) -> Result<Checked, String> {
+    let what = match plan.target {
+        Target::Wide(slot) => What::Cell(Cell {
+            slot,
+            steps: steps(plan, layout().slot(slot), raw)?,
+        }),
+        Target::Extra(signal) => What::Extra(signal, number(plan, raw)?),
+        Target::Unknown(signal) => return unknown(signal),
+    };
+    Ok(Checked {
+        asset: plan.asset,
+        time_us,
+        what,
+    })
+}
+
+/// The rows of single values, and how many these were.
+pub(crate) fn rows_of(source: i16, values: impl Iterator<Item = Checked>) -> (Rows, u64) {
+    let mut rows = Rows::default();
+    let mut groups: Vec<Group> = Vec::new();
+    let mut places = HashMap::new();
+    let mut len = 0;
+    for Checked {
+        asset,
+        time_us,
+        what,
+    } in values
+    {
+        len += 1;
+        match what {
+            What::Cell(cell) => group(&mut groups, &mut places, (asset, source))
+                .cells
+                .push((time_us, cell)),
+            What::Extra(signal, number) => rows.extra.push(ExtraRow {
+                asset,
+                source,
+                signal,
+                time_us,
+                number,
+            }),
+        }
+    }
+    rows.add_groups(groups);
+    (rows, len)
+}
+
 impl Rows {
+    /// Adds the rows of assets' sources.
+    fn add_groups(&mut self, mut groups: Vec<Group>) {
+        groups.sort_unstable_by_key(|group| group.key);
+        self.cells
+            .reserve(groups.iter().map(|group| group.cells.len()).sum());
+        for mut group in groups {
+            // Each series came in order: the sort finds the runs and merges them.
+            group.cells.sort_by_key(|&(time, cell)| (time, cell.slot));
+            let (asset, source) = group.key;
+            for instant in group.cells.chunk_by(|a, b| a.0 == b.0) {
+                self.add_instant(asset, source, instant);
+            }
+        }
+    }
+
     /// Adds the rows of one instant, whose cells are in the order of their slots: the first row has the first cell of
     /// each slot, the second the second, and so on.
     fn add_instant(&mut self, asset: i32, source: i16, instant: &[(i64, Cell)]) {

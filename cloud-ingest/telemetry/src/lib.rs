@@ -1,6 +1,7 @@
 //! Blocks become rows, exactly once: the way of a sample from the broker into the database, and out of it again.
 //!
 //! - [`Ingestor`] (`ingest/`): deliveries in, [`Outcome`]s out, [`acks`] of them for the gateways; [`hello`]
+//! - [`readings`]: the same for devices that seal no blocks, in the transaction of whoever brings them
 //! - [`command`](mod@command): what gateways are told to do, and what became of it
 //! - [`storage`]: [`prepare_storage`] makes the catalogue's columns and the partitions that samples need, [`retain`]
 //!   removes what is old
@@ -24,6 +25,7 @@ mod micros;
 pub mod outcome;
 pub mod ranges;
 pub mod read;
+pub mod readings;
 pub mod rollup;
 pub mod storage;
 mod trouble;

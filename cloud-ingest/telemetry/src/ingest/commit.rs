@@ -1,7 +1,7 @@
 //! The transaction: the rows of blocks, and the ledger that says so, or neither.
 //!
 //! Rows that several transactions change are locked in this order, each table in the order of its key: ledger, boot,
-//! latest, extra_latest, command, quarantine. All of them exist before.
+//! command, latest, extra_latest, quarantine. All of them exist before.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -19,12 +19,11 @@ use super::{
     define,
     plan::{Closed, ClosedAs, Fate, plan},
     quarantine::{self, Unusable},
-    states::{IsState, States},
+    states::IsState,
     write,
 };
 use crate::{
     decode::{self, Times},
-    ingest::latest::LatestValues,
     outcome::{OutcomeKind, Reason},
     ranges::Ranges,
     trouble::Trouble,
@@ -58,17 +57,13 @@ pub(crate) async fn commit(
     place_timeless(&tx, &mut batch).await?;
     let new_columns = define::judge(&tx, &mut batch).await?;
 
-    let mut latest = LatestValues::default();
-    let mut states = States::new(Arc::clone(is_state));
-    write::samples(&tx, &batch, &mut latest, &mut states).await?;
     define::insert(&tx, &new_columns).await?;
     write::records(&tx, &batch).await?;
     let mut tallies = tallies(&batch);
     write::gaps(&tx, &batch, &mut tallies).await?;
     write::unplaced(&tx, &batch).await?;
     write::digests(&tx, &batch).await?;
-    let before = latest.write(&tx).await?;
-    states.write(&tx, &before).await?;
+    write::samples(&tx, &batch, is_state).await?;
     let conflicts_kept = write_quarantine(&tx, &batch, may_keep).await?;
     write::ledgers(&tx, &ledgers, &tallies).await?;
     tx.commit().await?;

@@ -103,18 +103,6 @@ pub(crate) async fn ensure_extra_signals<'a>(
     if wanted.is_empty() {
         return Ok(HashMap::new());
     }
-    let assets: Vec<i32> = wanted.iter().map(|(asset, ..)| *asset).collect();
-    let sources: Vec<i16> = wanted.iter().map(|(_, source, _)| *source).collect();
-    let names: Vec<&str> = wanted.iter().map(|(.., def)| def.signal.name()).collect();
-    let units: Vec<&str> = wanted.iter().map(|(.., def)| def.signal.unit()).collect();
-    let mut kinds: Vec<i16> = Vec::new();
-    let mut scales: Vec<String> = Vec::new();
-    let mut shifts: Vec<String> = Vec::new();
-    for (kind, scale, shift) in wanted.iter().map(|(.., def)| parts(&def.encoding)) {
-        kinds.push(kind);
-        scales.push(format!("{}e{}", scale.mantissa(), scale.exponent()));
-        shifts.push(format!("{}e{}", shift.mantissa(), shift.exponent()));
-    }
     let mut room: HashMap<i32, i64> = HashMap::new();
     let sql = include_str!("../../queries/count_extra_signals.sql");
     for row in client.query(sql, &[&gateways]).await? {
@@ -127,6 +115,30 @@ pub(crate) async fn ensure_extra_signals<'a>(
         *room.entry(*gateway).or_insert(MOST_NAMED) -= 1;
     }
     let may: Vec<bool> = gateways.iter().map(|gateway| room[gateway] >= 0).collect();
+    number_signals(client, &wanted, &may).await
+}
+
+/// The numbers of signals outside the catalogue; those that have none get one where they may.
+pub(crate) async fn number_signals<'a>(
+    client: &Client,
+    wanted: &[ExtraKey<'a>],
+    may: &[bool],
+) -> Result<HashMap<ExtraKey<'a>, i32>, Trouble> {
+    if wanted.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let assets: Vec<i32> = wanted.iter().map(|(asset, ..)| *asset).collect();
+    let sources: Vec<i16> = wanted.iter().map(|(_, source, _)| *source).collect();
+    let names: Vec<&str> = wanted.iter().map(|(.., def)| def.signal.name()).collect();
+    let units: Vec<&str> = wanted.iter().map(|(.., def)| def.signal.unit()).collect();
+    let mut kinds: Vec<i16> = Vec::new();
+    let mut scales: Vec<String> = Vec::new();
+    let mut shifts: Vec<String> = Vec::new();
+    for (kind, scale, shift) in wanted.iter().map(|(.., def)| parts(&def.encoding)) {
+        kinds.push(kind);
+        scales.push(format!("{}e{}", scale.mantissa(), scale.exponent()));
+        shifts.push(format!("{}e{}", shift.mantissa(), shift.exponent()));
+    }
     let sql = include_str!("../../queries/ensure_extra_signals.sql");
     client
         .execute(
@@ -152,7 +164,7 @@ pub(crate) async fn ensure_extra_signals<'a>(
         })
         .collect();
     let is_there = |(key, may): (&ExtraKey<'_>, &bool)| !may || found.contains_key(key);
-    if wanted.iter().zip(&may).all(is_there) {
+    if wanted.iter().zip(may).all(is_there) {
         Ok(found)
     } else {
         Err(Trouble::Stale)

@@ -26,7 +26,7 @@ mod quarantine;
 mod readmit;
 mod settle;
 mod states;
-mod write;
+pub(crate) mod write;
 
 use std::{collections::VecDeque, fmt, sync::Arc, time::Instant};
 
@@ -39,8 +39,12 @@ pub use self::readmit::ReadmitError;
 use self::{
     believe::Claimed,
     block::{Opened, Settled},
-    known::Known,
     quarantine::{Budget, Unusable},
+};
+pub(crate) use self::{
+    define::{ExtraKey, number_signals},
+    known::{Known, Latest},
+    states::IsState,
 };
 use crate::{
     metrics,

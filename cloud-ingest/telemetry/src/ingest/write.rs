@@ -1,6 +1,9 @@
 //! The statements of the transaction that write what a batch brings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
@@ -10,7 +13,7 @@ use super::{
     block::Work,
     commit::{Tally, unzip_keys},
     latest::{LatestValues, time},
-    states::States,
+    states::{IsState, States},
 };
 use crate::{
     command,
@@ -22,12 +25,11 @@ use crate::{
     trouble::Trouble,
 };
 
-/// Copies the samples of all written blocks, wide and narrow, notes what is latest in them, and marks their minutes.
+/// Writes the samples of all written blocks, and what is kept beside them.
 pub(crate) async fn samples(
     tx: &Transaction<'_>,
     batch: &Batch<'_, '_>,
-    latest: &mut LatestValues,
-    states: &mut States,
+    is_state: &IsState,
 ) -> Result<(), Trouble> {
     let blocks: Vec<&Rows> = batch
         .written()
@@ -36,13 +38,25 @@ pub(crate) async fn samples(
             _ => None,
         })
         .collect();
+    rows(tx, &blocks, batch.now, is_state).await
+}
+
+/// Copies rows, wide and narrow, marks their minutes, and keeps what is latest in them and which states changed.
+pub(crate) async fn rows(
+    tx: &Transaction<'_>,
+    blocks: &[&Rows],
+    now: Timestamp,
+    is_state: &IsState,
+) -> Result<(), Trouble> {
+    let mut latest = LatestValues::default();
+    let mut states = States::new(Arc::clone(is_state));
     let mut minutes = Minutes::default();
-    for rows in &blocks {
+    for rows in blocks {
         latest.add(rows);
         states.add(rows);
         minutes.add(rows);
     }
-    let (target, wide) = wide_rows(&blocks);
+    let (target, wide) = wide_rows(blocks);
     wide.send_once(tx, &target).await?;
     let mut extra = CopyRows::new();
     for row in blocks.iter().flat_map(|rows| &rows.extra) {
@@ -63,7 +77,9 @@ pub(crate) async fn samples(
     let target = "telemetry.extra (time, signal_id, raw, value)";
     extra.send(tx, target).await?;
     let target = "telemetry.dirty (level, source, asset_id, bucket, due)";
-    minutes.marks(batch.now).send(tx, target).await
+    minutes.marks(now).send(tx, target).await?;
+    let before = latest.write(tx).await?;
+    states.write(tx, &before).await
 }
 
 /// The wide rows of blocks, with the columns that any of them uses.

@@ -7,7 +7,7 @@ use platform::{Db, Flavour, MigrateError, Server, failure::in_words, migrate::lo
 use super::{PARTITIONED, StorageError, is_by_day};
 
 /// Rows of tables that are not partitioned: table and its time.
-const BY_ROW: [(&str, &str); 7] = [
+const BY_ROW: [(&str, &str); 8] = [
     ("state_change", "time"),
     ("command", "expires_at"),
     ("rollup_day", "bucket"),
@@ -15,6 +15,7 @@ const BY_ROW: [(&str, &str); 7] = [
     ("gap", "received_at"),
     ("block_digest", "received_at"),
     ("quarantine", "last_at"),
+    ("taken", "taken_at"),
 ];
 /// Rows that one statement deletes.
 const MOST_ROWS: u64 = 10_000;

@@ -7,6 +7,7 @@ mod flow;
 mod gaps;
 mod poison;
 mod reading;
+mod readings;
 mod readmit;
 mod rollups;
 mod states;
