@@ -1,5 +1,6 @@
 -- Devices that are no gateways: trackers that dial in, vehicles of a telematics service, devices that speak JSON. They sign
--- nothing and number nothing, so what was taken of them is remembered record by record, in the transaction of its rows.
+-- nothing and number nothing, so what was taken of them is remembered record by record (telemetry.taken), in the transaction of
+-- its rows.
 
 COMMENT ON SCHEMA devices IS 'Devices that are no gateways: who they are, and what was taken of them.';
 
@@ -31,23 +32,6 @@ COMMENT ON COLUMN devices.device.records IS 'How many of its records are stored;
 COMMENT ON COLUMN devices.device.last_at IS 'The time of the latest of them.';
 COMMENT ON COLUMN devices.device.seen_at IS 'When a record of it was last stored.';
 
-CREATE TABLE devices.taken (
-    organization_id int NOT NULL,
-    device_id int NOT NULL,
-    time timestamptz NOT NULL,
-    digest bytea NOT NULL CHECK (length(digest) = 16),
-    taken_at timestamptz NOT NULL,
-    PRIMARY KEY (device_id, time, digest),
-    FOREIGN KEY (organization_id, device_id) REFERENCES devices.device (organization_id, id)
-);
-CREATE INDEX taken_at ON devices.taken (device_id, taken_at);
-COMMENT ON TABLE devices.taken IS 'Records that are done with, stored or refused: whoever sends one again changes nothing.';
-COMMENT ON COLUMN devices.taken.organization_id IS 'Who owns the device.';
-COMMENT ON COLUMN devices.taken.device_id IS 'The device.';
-COMMENT ON COLUMN devices.taken.time IS 'The record''s own time.';
-COMMENT ON COLUMN devices.taken.digest IS 'First 16 bytes of the SHA-256 of its content, or of its own number where it has one.';
-COMMENT ON COLUMN devices.taken.taken_at IS 'When it was taken.';
-
 CREATE TABLE devices.refused (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     organization_id int NOT NULL,
@@ -64,8 +48,8 @@ COMMENT ON TABLE devices.refused IS 'Records that cannot be true, with the reaso
 COMMENT ON COLUMN devices.refused.id IS 'Its number.';
 COMMENT ON COLUMN devices.refused.organization_id IS 'Who owns the device.';
 COMMENT ON COLUMN devices.refused.device_id IS 'The device.';
-COMMENT ON COLUMN devices.refused.digest IS 'That of devices.taken.';
-COMMENT ON COLUMN devices.refused.reason IS 'Why: impossible_time, unreadable.';
+COMMENT ON COLUMN devices.refused.digest IS 'The key of telemetry.taken: first 16 bytes of the SHA-256 of its content.';
+COMMENT ON COLUMN devices.refused.reason IS 'Why: impossible_time.';
 COMMENT ON COLUMN devices.refused.detail IS 'Why, for people.';
 COMMENT ON COLUMN devices.refused.payload IS 'The record as it arrived.';
 COMMENT ON COLUMN devices.refused.received_at IS 'When it arrived.';
@@ -117,7 +101,6 @@ COMMENT ON COLUMN devices.command.sent_at IS 'When it was sent.';
 COMMENT ON COLUMN devices.command.ended_at IS 'When the answer came, or when it expired.';
 
 CALL platform.protect('devices.device', app_may => 'SELECT', reader_may => true);
-CALL platform.protect('devices.taken', app_may => '');
 CALL platform.protect('devices.refused', app_may => 'SELECT');
 CALL platform.protect('devices.unread', app_may => 'SELECT', reader_may => true);
 CALL platform.protect('devices.command', app_may => 'SELECT');

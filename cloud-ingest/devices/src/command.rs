@@ -60,7 +60,9 @@ pub async fn send(
     let client = db.system().await?;
     let expires = now.saturating_add(valid).unwrap_or(Timestamp::MAX);
     let sql = include_str!("../queries/send_command.sql");
-    let row = client.query_opt(sql, &[&kind.word(), &key, &text, &now, &expires]).await?;
+    let row = client
+        .query_opt(sql, &[&kind.word(), &key, &text, &now, &expires])
+        .await?;
     row.map(|row| row.get(0))
         .ok_or_else(|| RegisterError::NoDevice(key.to_owned()))
 }
@@ -68,7 +70,9 @@ pub async fn send(
 /// Takes the next command of a device: from now on it is sent.
 pub async fn next(db: &Db, device: i32, now: Timestamp) -> Result<Option<Order>, DbError> {
     let client = db.system().await?;
-    let statement = client.prepare_cached(include_str!("../queries/next_command.sql")).await?;
+    let statement = client
+        .prepare_cached(include_str!("../queries/next_command.sql"))
+        .await?;
     let row = client.query_opt(&statement, &[&device, &now]).await?;
     Ok(row.map(|row| Order {
         id: row.get("id"),
@@ -87,22 +91,32 @@ pub async fn answer(
 ) -> Result<Option<i64>, DbError> {
     let client = db.system().await?;
     let state = if refused { "refused" } else { "done" };
-    let text: String = text.chars().filter(|c| *c != '\0').take(LONGEST_ANSWER).collect();
+    let text: String = text
+        .chars()
+        .filter(|c| *c != '\0')
+        .take(LONGEST_ANSWER)
+        .collect();
     let sql = include_str!("../queries/answer_command.sql");
-    let row = client.query_opt(sql, &[&device, &order, &state, &text, &now]).await?;
+    let row = client
+        .query_opt(sql, &[&device, &order, &state, &text, &now])
+        .await?;
     Ok(row.map(|row| row.get(0)))
 }
 
 /// Ends what was not answered in time.
 pub async fn expire(db: &Db, now: Timestamp) -> Result<u64, DbError> {
     let client = db.system().await?;
-    Ok(client.execute(include_str!("../queries/expire_commands.sql"), &[&now]).await?)
+    Ok(client
+        .execute(include_str!("../queries/expire_commands.sql"), &[&now])
+        .await?)
 }
 
 /// The newest commands.
 pub async fn list(db: &Db, limit: i64) -> Result<Vec<Command>, DbError> {
     let client = db.system().await?;
-    let rows = client.query(include_str!("../queries/commands.sql"), &[&limit]).await?;
+    let rows = client
+        .query(include_str!("../queries/commands.sql"), &[&limit])
+        .await?;
     let command = |row: &tokio_postgres::Row| Command {
         id: row.get("id"),
         kind: row.get("kind"),
@@ -121,7 +135,9 @@ pub async fn list(db: &Db, limit: i64) -> Result<Vec<Command>, DbError> {
 /// The devices for which commands wait.
 pub async fn waiting(db: &Db, now: Timestamp) -> Result<Vec<i32>, DbError> {
     let client = db.system().await?;
-    let statement = client.prepare_cached(include_str!("../queries/waiting_commands.sql")).await?;
+    let statement = client
+        .prepare_cached(include_str!("../queries/waiting_commands.sql"))
+        .await?;
     let rows = client.query(&statement, &[&now]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }

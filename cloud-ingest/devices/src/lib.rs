@@ -9,10 +9,9 @@
 //! | `read` | the register and what is not stored, for the API |
 //! | [`metrics`](mod@metrics) | every metric with its cause and what to do |
 //!
-//! A device signs nothing and numbers nothing. Exactly once is therefore kept record by record: the time and a digest of
-//! the content of each is remembered in `devices.taken`, in the transaction that writes its rows. A record that is sent
-//! again finds itself there, however often, over whichever connection and server it comes. What is remembered is forgotten
-//! [`REMEMBERED`] after it was taken, in the time of the device: one that is silent for a year still finds what it sent last.
+//! A device signs nothing and numbers nothing. Exactly once is therefore kept record by record: a digest of the content of
+//! each, its time included, is remembered (`telemetry.taken`) in the transaction that writes its rows. A record that is sent
+//! again finds itself there, however often, over whichever connection and server it comes.
 
 pub mod command;
 pub mod metrics;
@@ -21,14 +20,10 @@ mod record;
 mod register;
 mod sink;
 
-use std::time::Duration;
-
-pub use record::{DIGEST, Digest, Record, Unread, Why, signal};
+pub use record::{Record, Unread, Why, signal};
 pub use register::{Device, Kind, Register, RegisterError};
+pub use shared_protocol::Digest;
 pub use sink::{Along, Sink, StoreError, Stored};
-
-/// How long a record is remembered, counted from the latest that came of its device.
-pub const REMEMBERED: Duration = Duration::from_hours(24 * 90);
 
 mod embedded {
     refinery::embed_migrations!("migrations");

@@ -37,7 +37,11 @@ pub(crate) fn stored(records: &[Record], stored: Stored) {
         return;
     };
     let kind = first.device.kind.word();
-    for (verdict, count) in [("stored", stored.new), ("again", stored.again), ("refused", stored.refused)] {
+    for (verdict, count) in [
+        ("stored", stored.new),
+        ("again", stored.again),
+        ("refused", stored.refused),
+    ] {
         metrics::counter!(RECORDS, "kind" => kind, "verdict" => verdict).increment(count);
     }
 }

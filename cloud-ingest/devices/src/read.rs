@@ -54,7 +54,9 @@ pub struct UnreadCount {
 
 /// The devices after a number that a client may see, by number.
 pub async fn list(client: &Client, after: i32, limit: i64) -> Result<Vec<Listed>, DbError> {
-    let rows = client.query(include_str!("../queries/list.sql"), &[&after, &limit]).await?;
+    let rows = client
+        .query(include_str!("../queries/list.sql"), &[&after, &limit])
+        .await?;
     let mut devices: Vec<Listed> = rows
         .iter()
         .map(|row| Listed {
@@ -74,14 +76,20 @@ pub async fn list(client: &Client, after: i32, limit: i64) -> Result<Vec<Listed>
         .collect();
     let ids: Vec<i32> = devices.iter().map(|device| device.id).collect();
     let mut unread: HashMap<i32, Vec<UnreadCount>> = HashMap::new();
-    for row in client.query(include_str!("../queries/unread.sql"), &[&ids]).await? {
-        unread.entry(row.get("device_id")).or_default().push(UnreadCount {
-            code: row.get("code"),
-            reason: row.get("reason"),
-            occurrences: row.get("occurrences"),
-            detail: row.get("detail"),
-            last_at: row.get("last_at"),
-        });
+    for row in client
+        .query(include_str!("../queries/unread.sql"), &[&ids])
+        .await?
+    {
+        unread
+            .entry(row.get("device_id"))
+            .or_default()
+            .push(UnreadCount {
+                code: row.get("code"),
+                reason: row.get("reason"),
+                occurrences: row.get("occurrences"),
+                detail: row.get("detail"),
+                last_at: row.get("last_at"),
+            });
     }
     for device in &mut devices {
         device.unread = unread.remove(&device.id).unwrap_or_default();

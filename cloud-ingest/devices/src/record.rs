@@ -3,26 +3,9 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
-use shared_protocol::{Decimal, Encoding, SignalDef, SignalRef, catalogue};
+use shared_protocol::{Decimal, Digest, Encoding, SignalDef, SignalRef, catalogue};
 
 use crate::Device;
-
-/// Bytes of a digest.
-pub const DIGEST: usize = 16;
-
-/// Names the content of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Digest(pub [u8; DIGEST]);
-
-impl Digest {
-    /// Of bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        let mut digest = [0; DIGEST];
-        digest.copy_from_slice(&Sha256::digest(bytes)[..DIGEST]);
-        Self(digest)
-    }
-}
 
 /// Why a value is not stored although its record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,7 +44,7 @@ pub struct Record {
     pub device: Arc<Device>,
     /// When it was made.
     pub time: Timestamp,
-    /// Names it: two records of one device and one time are the same when their digests are.
+    /// Names it: two records of one device are the same when their digests are. Of all that it says, its time included.
     pub digest: Digest,
     /// What was measured. Each value has the device's own name of its signal, to be counted by if it cannot be true.
     pub values: Vec<(String, Arc<SignalDef>, i64)>,
@@ -73,7 +56,12 @@ pub struct Record {
 
 /// A signal by its name: one of the catalogue when it is there, else one of its own with this unit. `scale` and `offset` give
 /// values in the catalogue's unit.
-pub fn signal(name: &str, unit: &str, scale: Decimal, offset: Decimal) -> Result<SignalDef, String> {
+pub fn signal(
+    name: &str,
+    unit: &str,
+    scale: Decimal,
+    offset: Decimal,
+) -> Result<SignalDef, String> {
     let signal = match catalogue().by_name(name) {
         Some(known) if known.unit == unit => SignalRef::Catalogue(known.id),
         Some(known) => return Err(format!("{name} is given in {}, not in {unit}", known.unit)),

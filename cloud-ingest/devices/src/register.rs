@@ -17,7 +17,9 @@ const FRESH: Duration = Duration::from_secs(10);
 const MOST: usize = 20_000;
 
 /// What a device is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A Teltonika tracker; its key is the IMEI.
@@ -119,10 +121,14 @@ pub(crate) fn check_key(kind: Kind, key: &str) -> Result<(), RegisterError> {
             "expected its IMEI, 15 digits",
         ),
         Kind::Geotab => (
-            key.split_once('/').is_some_and(|(database, id)| word(database) && word(id)),
+            key.split_once('/')
+                .is_some_and(|(database, id)| word(database) && word(id)),
             "expected database/id, such as acme/b1A",
         ),
-        Kind::Json => (word(key), "expected 1 to 48 letters, digits, `.`, `_` or `-`"),
+        Kind::Json => (
+            word(key),
+            "expected 1 to 48 letters, digits, `.`, `_` or `-`",
+        ),
     };
     if right {
         return Ok(());
@@ -208,7 +214,10 @@ impl Register {
         let mut client = self.db.system().await?;
         let tx = client.transaction().await?;
         let known = tx
-            .query_opt(include_str!("../queries/lock_key.sql"), &[&kind.word(), &key])
+            .query_opt(
+                include_str!("../queries/lock_key.sql"),
+                &[&kind.word(), &key],
+            )
             .await?;
         if let Some(asset) = asset {
             let sql = include_str!("../queries/asset.sql");
@@ -233,7 +242,8 @@ impl Register {
             Some(row) => {
                 let asset = asset.unwrap_or_else(|| row.get("asset_id"));
                 let number: i32 = row.get("id");
-                tx.execute(include_str!("../queries/restore.sql"), &[&number, &asset]).await?;
+                tx.execute(include_str!("../queries/restore.sql"), &[&number, &asset])
+                    .await?;
                 device(number, asset)
             }
             None => {
@@ -247,7 +257,10 @@ impl Register {
                 };
                 let sql = include_str!("../queries/add.sql");
                 let now = self.clock.now();
-                match tx.query_opt(sql, &[&id, &asset, &kind.word(), &key, &now]).await? {
+                match tx
+                    .query_opt(sql, &[&id, &asset, &kind.word(), &key, &now])
+                    .await?
+                {
                     Some(row) => device(row.get(0), asset),
                     // Somebody registered it in between.
                     None => return Err(RegisterError::Taken(key.to_owned())),

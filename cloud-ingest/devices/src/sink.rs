@@ -5,21 +5,24 @@
 //! What this returns may be acknowledged.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     pin::Pin,
     time::Duration,
 };
 
 use deadpool_postgres::Transaction;
-use jiff::Timestamp;
-use platform::{Backoff, Clock, Db, Failure};
-use telemetry::{Reading, Readings, WriteError, judge_time};
+use jiff::{SignedDuration, Timestamp};
+use platform::{Backoff, Clock, Db, DbError, Failure};
+use shared_protocol::{Digest, Source};
+use telemetry::readings::{Reading, ReadingsError, prepare, take};
 
-use crate::{Digest, REMEMBERED, Record, Unread, Why, metrics};
+use crate::{Record, Unread, Why, metrics};
 
 /// Longest that one transaction may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LONGEST_DETAIL: usize = 500;
+/// 2000-01-01, before all devices.
+const EARLIEST: Timestamp = Timestamp::constant(946_684_800, 0);
 
 /// What has to be written together with records.
 pub trait Along: Send + Sync {
@@ -57,62 +60,28 @@ pub enum StoreError {
 pub struct Sink {
     db: Db,
     clock: Clock,
-    readings: Readings,
 }
 
 /// A record, judged.
 struct Judged<'a> {
     record: &'a Record,
-    readings: Vec<Reading>,
     unread: Vec<Unread>,
     refusal: Option<String>,
 }
 
-fn judge(record: &Record, now: Timestamp) -> Judged<'_> {
-    let mut judged = Judged {
-        record,
-        readings: Vec::new(),
-        unread: record.unread.clone(),
-        refusal: judge_time(record.time, now).err(),
-    };
-    for (code, def, raw) in &record.values {
-        let reading = Reading {
-            asset: record.device.asset,
-            source: record.device.kind.source(),
-            time: record.time,
-            def: def.clone(),
-            raw: *raw,
-        };
-        match reading.judge(now) {
-            Ok(()) => judged.readings.push(reading),
-            Err(detail) => judged.unread.push(Unread {
-                code: code.clone(),
-                why: Why::Impossible,
-                detail,
-            }),
-        }
-    }
-    if judged.refusal.is_some() {
-        judged.readings.clear();
-        judged.unread.clear();
-    }
-    judged
-}
-
-/// The time by which a record is remembered: its own, or, where the database has no such time, that of its digest alone.
-fn remembered(record: &Record) -> Timestamp {
-    let range = Timestamp::UNIX_EPOCH..Timestamp::constant(32_503_680_000, 0);
-    if range.contains(&record.time) { record.time } else { Timestamp::UNIX_EPOCH }
+/// Why a record cannot have been made then.
+fn impossible_time(time: Timestamp, now: Timestamp) -> Option<String> {
+    let latest = now
+        .saturating_add(SignedDuration::from_hours(24))
+        .unwrap_or(Timestamp::MAX);
+    (!(EARLIEST..=latest).contains(&time))
+        .then(|| format!("{time} cannot be its time: it is before 2000 or more than a day ahead"))
 }
 
 impl Sink {
     /// A sink of a database that [`telemetry::prepare_storage`] has prepared.
     pub fn new(db: Db, clock: Clock) -> Self {
-        Self {
-            db,
-            clock,
-            readings: Readings::default(),
-        }
+        Self { db, clock }
     }
 
     /// Its database.
@@ -126,18 +95,18 @@ impl Sink {
     }
 
     /// Stores records of one kind of device and returns after COMMIT, or after giving up.
-    pub async fn store(&self, records: &[Record], along: Option<&dyn Along>) -> Result<Stored, StoreError> {
-        let now = self.clock.now();
-        let judged: Vec<Judged<'_>> = records.iter().map(|record| judge(record, now)).collect();
+    pub async fn store(
+        &self,
+        records: &[Record],
+        along: Option<&dyn Along>,
+    ) -> Result<Stored, StoreError> {
         let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(2), 8);
         loop {
-            let attempt = tokio::time::timeout(PATIENCE, self.attempt(&judged, along, now));
+            let attempt = tokio::time::timeout(PATIENCE, self.attempt(records, along));
             let detail = match attempt.await {
-                Ok(Ok(Some(stored))) => {
+                Ok(Ok(Some((stored, unread)))) => {
                     metrics::stored(records, stored);
-                    for unread in judged.iter().flat_map(|judged| &judged.unread) {
-                        metrics::unread(unread.why);
-                    }
+                    unread.into_iter().for_each(metrics::unread);
                     return Ok(stored);
                 }
                 Ok(Ok(None)) => return Err(StoreError::Moved),
@@ -161,73 +130,135 @@ impl Sink {
 
     async fn attempt(
         &self,
-        judged: &[Judged<'_>],
+        records: &[Record],
         along: Option<&dyn Along>,
-        now: Timestamp,
-    ) -> Result<Option<Stored>, WriteError> {
+    ) -> Result<Option<(Stored, Vec<Why>)>, Problem> {
+        let now = self.clock.now();
+        let mut judged: Vec<Judged<'_>> = records
+            .iter()
+            .map(|record| Judged {
+                record,
+                unread: record.unread.clone(),
+                refusal: impossible_time(record.time, now),
+            })
+            .collect();
+        // Each reading with the place of its record, and the device's own name of it.
+        let mut readings = Vec::new();
+        let mut places = Vec::new();
+        for (place, judged) in judged
+            .iter()
+            .enumerate()
+            .filter(|(_, judged)| judged.refusal.is_none())
+        {
+            for (code, signal, raw) in &judged.record.values {
+                readings.push(Reading {
+                    asset: judged.record.device.asset,
+                    time: judged.record.time,
+                    signal,
+                    raw: *raw,
+                });
+                places.push((place, code));
+            }
+        }
+        let source = records
+            .first()
+            .map_or(Source::Json, |record| record.device.kind.source());
         let mut client = self.db.system().await?;
-        let all: Vec<Reading> = judged.iter().flat_map(|judged| judged.readings.clone()).collect();
-        self.readings.prepare(&self.db, &client, &all).await?;
-        let states = self.readings.states(&client).await?;
+        let (ready, unfit) = prepare(&client, source, &readings, now).await?;
+        for unfit in unfit {
+            let (place, code) = places[unfit.at];
+            judged[place].unread.push(Unread {
+                code: code.clone(),
+                why: Why::Impossible,
+                detail: unfit.why,
+            });
+        }
         let tx = client.transaction().await?;
         if let Some(along) = along
             && !along.write(&tx).await?
         {
             return Ok(None);
         }
-        let new = take(&tx, judged, now).await?;
+        let new = new_ones(&tx, source, &judged, now).await?;
+        ready
+            .store(&tx, |at| new.contains(&places[at].0), now)
+            .await?;
         let mut stored = Stored {
             again: (judged.len() - new.len()) as u64,
             ..Stored::default()
         };
-        let new: Vec<&Judged<'_>> = new.into_iter().map(|at| &judged[at]).collect();
-        let readings: Vec<Reading> = new.iter().flat_map(|judged| judged.readings.clone()).collect();
-        if !readings.is_empty() {
-            self.readings.write(&tx, &readings, &states, now).await?;
-        }
+        let new: Vec<&Judged<'_>> = new.into_iter().map(|place| &judged[place]).collect();
         stored.refused = refuse(&tx, &new, now).await?;
         stored.new = new.len() as u64 - stored.refused;
         count(&tx, &new, now).await?;
         tx.commit().await?;
-        Ok(Some(stored))
-    }
-
-    /// Forgets records whose devices will not send them again.
-    pub async fn prune(&self) -> Result<u64, platform::DbError> {
-        let client = self.db.system().await?;
-        let seconds = REMEMBERED.as_secs().cast_signed();
-        Ok(client.execute(include_str!("../queries/prune.sql"), &[&seconds]).await?)
+        let unread = new
+            .iter()
+            .flat_map(|judged| judged.unread.iter().map(|unread| unread.why));
+        Ok(Some((stored, unread.collect())))
     }
 }
 
-/// Remembers records and returns the places of those that are new.
-async fn take(tx: &Transaction<'_>, judged: &[Judged<'_>], now: Timestamp) -> Result<Vec<usize>, WriteError> {
-    let devices: Vec<i32> = judged.iter().map(|judged| judged.record.device.id).collect();
-    let statement = tx.prepare_cached(include_str!("../queries/lock_devices.sql")).await?;
+/// What went wrong in one attempt.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error(transparent)]
+    Readings(#[from] ReadingsError),
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+impl From<tokio_postgres::Error> for Problem {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Db(error.into())
+    }
+}
+
+impl Problem {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Readings(error) => error.failure(),
+            Self::Db(DbError::Query(error)) => Failure::of(error),
+            Self::Db(_) => Failure::Connection,
+        }
+    }
+}
+
+/// Remembers records and returns the places of those that are new: the first of several that are the same.
+async fn new_ones(
+    tx: &Transaction<'_>,
+    source: Source,
+    judged: &[Judged<'_>],
+    now: Timestamp,
+) -> Result<BTreeSet<usize>, Problem> {
+    let mut of: BTreeMap<i32, (&str, Vec<(usize, Digest)>)> = BTreeMap::new();
+    for (place, Judged { record, .. }) in judged.iter().enumerate() {
+        let (_, digests) = of
+            .entry(record.device.id)
+            .or_insert_with(|| (&record.device.key, Vec::new()));
+        digests.push((place, record.digest));
+    }
+    let devices: Vec<i32> = of.keys().copied().collect();
+    let statement = tx
+        .prepare_cached(include_str!("../queries/lock_devices.sql"))
+        .await?;
     tx.query(&statement, &[&devices]).await?;
-    let times: Vec<Timestamp> = judged.iter().map(|judged| remembered(judged.record)).collect();
-    let digests: Vec<&[u8]> = judged.iter().map(|judged| judged.record.digest.0.as_slice()).collect();
-    let statement = tx.prepare_cached(include_str!("../queries/take.sql")).await?;
-    let rows = tx.query(&statement, &[&devices, &times, &digests, &now]).await?;
-    // The database keeps microseconds.
-    let key = |device: i32, time: Timestamp, digest: &[u8]| {
-        (device, time.as_microsecond(), Digest(digest.try_into().unwrap_or_default()))
-    };
-    let mut new: HashSet<_> = rows
-        .iter()
-        .map(|row| key(row.get("device_id"), row.get("time"), row.get("digest")))
-        .collect();
-    // The first of several that are the same.
-    let is_new = |judged: &Judged<'_>, new: &mut HashSet<_>| {
-        let record = judged.record;
-        new.remove(&key(record.device.id, remembered(record), &record.digest.0))
-    };
-    let places = judged.iter().enumerate();
-    Ok(places.filter(|(_, judged)| is_new(judged, &mut new)).map(|(at, _)| at).collect())
+    let mut places = BTreeSet::new();
+    for (key, digests) in of.into_values() {
+        let wanted: Vec<Digest> = digests.iter().map(|(_, digest)| *digest).collect();
+        let mut new = take(tx, source, key, &wanted, now).await?;
+        places.extend(
+            digests
+                .iter()
+                .filter(|(_, digest)| new.remove(digest))
+                .map(|(place, _)| *place),
+        );
+    }
+    Ok(places)
 }
 
 /// Keeps what cannot be true.
-async fn refuse(tx: &Transaction<'_>, new: &[&Judged<'_>], now: Timestamp) -> Result<u64, WriteError> {
+async fn refuse(tx: &Transaction<'_>, new: &[&Judged<'_>], now: Timestamp) -> Result<u64, Problem> {
     let refused: Vec<_> = new
         .iter()
         .filter_map(|judged| Some((judged.record, judged.refusal.as_ref()?)))
@@ -236,18 +267,29 @@ async fn refuse(tx: &Transaction<'_>, new: &[&Judged<'_>], now: Timestamp) -> Re
         return Ok(0);
     }
     let devices: Vec<i32> = refused.iter().map(|(record, _)| record.device.id).collect();
-    let digests: Vec<&[u8]> = refused.iter().map(|(record, _)| record.digest.0.as_slice()).collect();
+    let digests: Vec<&[u8]> = refused
+        .iter()
+        .map(|(record, _)| record.digest.0.as_slice())
+        .collect();
     let reasons = vec!["impossible_time"; refused.len()];
     let details: Vec<&str> = refused.iter().map(|(_, detail)| detail.as_str()).collect();
-    let payloads: Vec<&[u8]> = refused.iter().map(|(record, _)| record.payload.as_slice()).collect();
-    let statement = tx.prepare_cached(include_str!("../queries/refuse.sql")).await?;
-    tx.execute(&statement, &[&devices, &digests, &reasons, &details, &payloads, &now])
+    let payloads: Vec<&[u8]> = refused
+        .iter()
+        .map(|(record, _)| record.payload.as_slice())
+        .collect();
+    let statement = tx
+        .prepare_cached(include_str!("../queries/refuse.sql"))
         .await?;
+    tx.execute(
+        &statement,
+        &[&devices, &digests, &reasons, &details, &payloads, &now],
+    )
+    .await?;
     Ok(refused.len() as u64)
 }
 
 /// Counts what was stored of each device, and what was not stored of it.
-async fn count(tx: &Transaction<'_>, new: &[&Judged<'_>], now: Timestamp) -> Result<(), WriteError> {
+async fn count(tx: &Transaction<'_>, new: &[&Judged<'_>], now: Timestamp) -> Result<(), Problem> {
     let mut records: BTreeMap<i32, (i64, Timestamp)> = BTreeMap::new();
     let mut unread: BTreeMap<(i32, &str, &str), (i64, &str, Timestamp)> = BTreeMap::new();
     for judged in new.iter().filter(|judged| judged.refusal.is_none()) {
@@ -264,8 +306,11 @@ async fn count(tx: &Transaction<'_>, new: &[&Judged<'_>], now: Timestamp) -> Res
         let devices: Vec<i32> = records.keys().copied().collect();
         let counts: Vec<i64> = records.values().map(|sum| sum.0).collect();
         let times: Vec<Timestamp> = records.values().map(|sum| sum.1).collect();
-        let statement = tx.prepare_cached(include_str!("../queries/count_records.sql")).await?;
-        tx.execute(&statement, &[&devices, &counts, &times, &now]).await?;
+        let statement = tx
+            .prepare_cached(include_str!("../queries/count_records.sql"))
+            .await?;
+        tx.execute(&statement, &[&devices, &counts, &times, &now])
+            .await?;
     }
     if !unread.is_empty() {
         let devices: Vec<i32> = unread.keys().map(|key| key.0).collect();
@@ -274,12 +319,23 @@ async fn count(tx: &Transaction<'_>, new: &[&Judged<'_>], now: Timestamp) -> Res
         let counts: Vec<i64> = unread.values().map(|sum| sum.0).collect();
         let details: Vec<String> = unread
             .values()
-            .map(|sum| sum.1.chars().filter(|c| *c != '\0').take(LONGEST_DETAIL).collect())
+            .map(|sum| {
+                sum.1
+                    .chars()
+                    .filter(|c| *c != '\0')
+                    .take(LONGEST_DETAIL)
+                    .collect()
+            })
             .collect();
         let times: Vec<Timestamp> = unread.values().map(|sum| sum.2).collect();
-        let statement = tx.prepare_cached(include_str!("../queries/count_unread.sql")).await?;
-        tx.execute(&statement, &[&devices, &codes, &reasons, &counts, &details, &times])
+        let statement = tx
+            .prepare_cached(include_str!("../queries/count_unread.sql"))
             .await?;
+        tx.execute(
+            &statement,
+            &[&devices, &codes, &reasons, &counts, &details, &times],
+        )
+        .await?;
     }
     Ok(())
 }

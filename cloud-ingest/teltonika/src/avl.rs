@@ -67,9 +67,13 @@ impl List {
         for (rank, entry) in file.element.into_iter().enumerate() {
             let wrong = |why: String| format!("element {}: {why}", entry.id);
             if !matches!(entry.bytes, 1 | 2 | 4 | 8) {
-                return Err(wrong(format!("{} bytes; there are 1, 2, 4 and 8", entry.bytes)));
+                return Err(wrong(format!(
+                    "{} bytes; there are 1, 2, 4 and 8",
+                    entry.bytes
+                )));
             }
-            let define = |name: &str| signal(name, &entry.unit, entry.scale, Decimal::ZERO).map(Arc::new);
+            let define =
+                |name: &str| signal(name, &entry.unit, entry.scale, Decimal::ZERO).map(Arc::new);
             let known = Known {
                 rank,
                 bytes: entry.bytes,
@@ -82,10 +86,14 @@ impl List {
             }
         }
         let plain = |name: &str, unit: &str, scale: &str| -> Result<Arc<SignalDef>, String> {
-            let scale = scale.parse::<Decimal>().map_err(|error| error.to_string())?;
+            let scale = scale
+                .parse::<Decimal>()
+                .map_err(|error| error.to_string())?;
             signal(name, unit, scale, Decimal::ZERO).map(Arc::new)
         };
-        let place = |name: &str, unit: &str, scale: &str| plain(&format!("Vehicle.CurrentLocation.{name}"), unit, scale);
+        let place = |name: &str, unit: &str, scale: &str| {
+            plain(&format!("Vehicle.CurrentLocation.{name}"), unit, scale)
+        };
         Ok(Self {
             elements,
             gnss: [
@@ -100,7 +108,12 @@ impl List {
     }
 
     /// What a record says, in the words of the catalogue. A record that is sent again has the same digest.
-    pub fn record(&self, device: &Arc<Device>, codec: RecordCodec, record: &Record) -> devices::Record {
+    pub fn record(
+        &self,
+        device: &Arc<Device>,
+        codec: RecordCodec,
+        record: &Record,
+    ) -> devices::Record {
         let mut payload = Vec::new();
         record.write(codec, &mut payload);
         let mut unread = Vec::new();
@@ -122,7 +135,10 @@ impl List {
                     }
                 }
                 (Value::Number { width, raw }, Some(known)) => {
-                    count(format!("{raw} in {width} bytes, the list says {}", known.bytes));
+                    count(format!(
+                        "{raw} in {width} bytes, the list says {}",
+                        known.bytes
+                    ));
                 }
                 (Value::Number { raw, .. }, None) => count(raw.to_string()),
                 (Value::Bytes(bytes), _) => count(format!("{} bytes", bytes.len())),
@@ -132,7 +148,11 @@ impl List {
         let mut taken: HashSet<SignalRef> = HashSet::new();
         let mut values = Vec::new();
         for (_, code, known, raw) in found {
-            let def = if taken.insert(known.def.signal.clone()) { &known.def } else { &known.own };
+            let def = if taken.insert(known.def.signal.clone()) {
+                &known.def
+            } else {
+                &known.own
+            };
             values.push((code, Arc::clone(def), raw));
         }
         let gnss = &record.gnss;
@@ -145,14 +165,22 @@ impl List {
                 gnss.speed.into(),
             ];
             for (def, raw) in self.gnss.iter().zip(numbers) {
-                let def = if taken.insert(def.signal.clone()) { def } else { &self.gnss_speed };
+                let def = if taken.insert(def.signal.clone()) {
+                    def
+                } else {
+                    &self.gnss_speed
+                };
                 values.push(("gnss".to_owned(), Arc::clone(def), raw));
             }
         }
         let time = Timestamp::from_millisecond(record.time_ms);
         devices::Record {
             device: Arc::clone(device),
-            time: time.unwrap_or(if record.time_ms < 0 { Timestamp::MIN } else { Timestamp::MAX }),
+            time: time.unwrap_or(if record.time_ms < 0 {
+                Timestamp::MIN
+            } else {
+                Timestamp::MAX
+            }),
             digest: Digest::of(&payload),
             values,
             unread,
@@ -216,14 +244,31 @@ mod tests {
 
     #[test]
     fn elements_become_signals() {
-        let record = record(&[(1152, 2, 0xFFFB), (411, 1, 80), (755, 2, 210), (66, 2, 12_600)], 0);
+        let record = record(
+            &[
+                (1152, 2, 0xFFFB),
+                (411, 1, 80),
+                (755, 2, 210),
+                (66, 2, 12_600),
+            ],
+            0,
+        );
         let expected = [
-            ("Vehicle.Powertrain.TractionBattery.StateOfCharge.Displayed", 80.0),
-            ("Vehicle.Powertrain.TractionBattery.Temperature.Average", -5.0),
+            (
+                "Vehicle.Powertrain.TractionBattery.StateOfCharge.Displayed",
+                80.0,
+            ),
+            (
+                "Vehicle.Powertrain.TractionBattery.Temperature.Average",
+                -5.0,
+            ),
             ("Vehicle.Powertrain.TractionBattery.Range", 210_000.0),
             ("Vehicle.LowVoltageBattery.CurrentVoltage", 12.6),
         ];
-        assert_eq!(values(&record), expected.map(|(name, value)| (name.to_owned(), value)));
+        assert_eq!(
+            values(&record),
+            expected.map(|(name, value)| (name.to_owned(), value))
+        );
         assert_eq!(record.unread, []);
     }
 
@@ -231,7 +276,12 @@ mod tests {
     fn one_element_is_the_signal_the_others_stay_visible() {
         let record = record(&[(24, 2, 51), (37, 1, 52), (81, 1, 53)], 9);
         let speeds: Vec<_> = values(&record);
-        let find = |name: &str| speeds.iter().find(|(found, _)| found == name).map(|(_, value)| *value);
+        let find = |name: &str| {
+            speeds
+                .iter()
+                .find(|(found, _)| found == name)
+                .map(|(_, value)| *value)
+        };
         assert_eq!(find("Vehicle.Speed"), Some(53.0));
         assert_eq!(find("Teltonika.AVL.37"), Some(52.0));
         assert_eq!(find("Teltonika.AVL.24"), Some(51.0));
@@ -242,7 +292,11 @@ mod tests {
     #[test]
     fn what_no_list_knows_is_counted() {
         let record = record(&[(9999, 4, 5), (411, 2, 80)], 0);
-        let codes: Vec<_> = record.unread.iter().map(|unread| unread.code.as_str()).collect();
+        let codes: Vec<_> = record
+            .unread
+            .iter()
+            .map(|unread| unread.code.as_str())
+            .collect();
         assert_eq!(codes, ["avl:9999", "avl:411"]);
         assert_eq!(values(&record), []);
     }

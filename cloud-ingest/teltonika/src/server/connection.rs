@@ -29,7 +29,11 @@ struct Guest {
 }
 
 /// Serves a connection to its end, and says why it ended.
-pub(super) async fn serve(mut stream: TcpStream, shared: &Shared, stop: &CancellationToken) -> &'static str {
+pub(super) async fn serve(
+    mut stream: TcpStream,
+    shared: &Shared,
+    stop: &CancellationToken,
+) -> &'static str {
     let mut guest = None;
     let ended = converse(&mut stream, shared, stop, &mut guest).await;
     if let Some(guest) = guest {
@@ -166,8 +170,15 @@ async fn take(
 }
 
 /// Sends the next command, when none waits for its answer.
-async fn order(stream: &mut TcpStream, shared: &Shared, guest: &mut Guest) -> Result<(), &'static str> {
-    if guest.order.is_some_and(|(_, since)| since.elapsed() < ANSWER) {
+async fn order(
+    stream: &mut TcpStream,
+    shared: &Shared,
+    guest: &mut Guest,
+) -> Result<(), &'static str> {
+    if guest
+        .order
+        .is_some_and(|(_, since)| since.elapsed() < ANSWER)
+    {
         return Ok(());
     }
     let now = shared.sink.clock().now();

@@ -50,7 +50,10 @@ impl Crowd {
     /// Gives a place back, unless somebody else has it.
     pub(super) fn leave(&self, seat: &Seat) {
         let mut seats = self.seats();
-        if seats.get(&seat.device).is_some_and(|held| held.number == seat.number) {
+        if seats
+            .get(&seat.device)
+            .is_some_and(|held| held.number == seat.number)
+        {
             seats.remove(&seat.device);
         }
     }

@@ -16,7 +16,12 @@ const MOST: usize = 256;
 /// Longest datagram that IPv4 and IPv6 carry.
 const LONGEST: usize = 65_536;
 
-pub(super) async fn serve(socket: UdpSocket, shared: Arc<Shared>, tasks: TaskTracker, stop: CancellationToken) {
+pub(super) async fn serve(
+    socket: UdpSocket,
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) {
     let socket = Arc::new(socket);
     let room = Arc::new(Semaphore::new(MOST));
     let busy: Arc<Mutex<HashSet<crate::Imei>>> = Arc::default();
@@ -43,7 +48,11 @@ pub(super) async fn serve(socket: UdpSocket, shared: Arc<Shared>, tasks: TaskTra
             continue;
         };
         let imei = datagram.imei;
-        if !busy.lock().unwrap_or_else(PoisonError::into_inner).insert(imei) {
+        if !busy
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(imei)
+        {
             metrics::turned_away("full");
             continue;
         }
@@ -53,7 +62,9 @@ pub(super) async fn serve(socket: UdpSocket, shared: Arc<Shared>, tasks: TaskTra
                 // Lost, it is sent again, and answered again.
                 let _ = socket.send_to(&answer, from).await;
             }
-            busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&imei);
+            busy.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&imei);
             drop(place);
         });
     }

@@ -28,7 +28,6 @@ use self::crowd::Crowd;
 use crate::{MessageCodec, Packet, RecordCodec, avl::List, metrics};
 
 const COMMANDS_EVERY: Duration = Duration::from_secs(1);
-const PRUNE_EVERY: Duration = Duration::from_hours(1);
 /// After a failure to accept, such as too many open files.
 const BREATH: Duration = Duration::from_millis(200);
 
@@ -106,9 +105,13 @@ impl Server {
             list,
         });
         let tasks = TaskTracker::new();
-        tasks.spawn(datagrams::serve(self.udp, Arc::clone(&shared), tasks.clone(), stop.clone()));
+        tasks.spawn(datagrams::serve(
+            self.udp,
+            Arc::clone(&shared),
+            tasks.clone(),
+            stop.clone(),
+        ));
         tasks.spawn(call(Arc::clone(&shared), stop.clone()));
-        tasks.spawn(tidy(Arc::clone(&shared), stop.clone()));
         let room = Arc::new(Semaphore::new(shared.settings.connections));
         loop {
             let accepted = tokio::select! {
@@ -152,32 +155,29 @@ async fn call(shared: Arc<Shared>, stop: CancellationToken) {
             command::waiting(db, now).await
         };
         match waiting.await {
-            Ok(devices) => devices.into_iter().for_each(|device| shared.crowd.call(device)),
+            Ok(devices) => devices
+                .into_iter()
+                .for_each(|device| shared.crowd.call(device)),
             Err(error) => tracing::warn!(%error, "commands for trackers cannot be looked for"),
         }
     }
 }
 
-/// Forgets what trackers will not send again.
-async fn tidy(shared: Arc<Shared>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep(PRUNE_EVERY) => {}
-        }
-        if let Err(error) = shared.sink.prune().await {
-            tracing::warn!(%error, "records that will not be sent again are still remembered");
-        }
-    }
-}
-
 impl Shared {
-    async fn device(&self, imei: crate::Imei) -> Result<Option<Arc<devices::Device>>, platform::DbError> {
+    async fn device(
+        &self,
+        imei: crate::Imei,
+    ) -> Result<Option<Arc<devices::Device>>, platform::DbError> {
         self.register.find(Kind::Teltonika, imei.as_str()).await
     }
 
     /// Stores records in turn; true after COMMIT.
-    async fn store(&self, device: &Arc<devices::Device>, codec: RecordCodec, records: &[crate::Record]) -> bool {
+    async fn store(
+        &self,
+        device: &Arc<devices::Device>,
+        codec: RecordCodec,
+        records: &[crate::Record],
+    ) -> bool {
         let records: Vec<_> = records
             .iter()
             .map(|record| self.list.record(device, codec, record))
@@ -197,13 +197,23 @@ impl Shared {
     }
 
     /// Keeps what a tracker answered to a command.
-    async fn answered(&self, device: &devices::Device, order: Option<i64>, message: &crate::Message) {
+    async fn answered(
+        &self,
+        device: &devices::Device,
+        order: Option<i64>,
+        message: &crate::Message,
+    ) {
         let refused = message.kind == crate::Kind::Refusal;
         let (db, now) = (self.sink.db(), self.sink.clock().now());
         match command::answer(db, device.id, order, refused, &message.text(), now).await {
             Ok(Some(_)) => {}
-            Ok(None) => tracing::info!(device = device.key, "it says something that nobody asked for"),
-            Err(error) => tracing::warn!(device = device.key, %error, "its answer to a command is lost"),
+            Ok(None) => tracing::info!(
+                device = device.key,
+                "it says something that nobody asked for"
+            ),
+            Err(error) => {
+                tracing::warn!(device = device.key, %error, "its answer to a command is lost")
+            }
         }
     }
 
