@@ -272,6 +272,42 @@ impl Register {
         Ok(added)
     }
 
+    /// A device that a service of the organisation names; one that nobody knows is registered, with a vehicle of its name.
+    /// `None`: it was taken out of service, or is another organisation's.
+    pub async fn meet(
+        &self,
+        organization: OrganizationId,
+        kind: Kind,
+        key: &str,
+    ) -> Result<Option<Arc<Device>>, DbError> {
+        if check_key(kind, key).is_err() {
+            return Ok(None);
+        }
+        let mine = |device: &Arc<Device>| device.organization == organization;
+        if let Some(device) = self.find(kind, key).await? {
+            return Ok(Some(device).filter(mine));
+        }
+        let mut client = self.db.system().await?;
+        let tx = client.transaction().await?;
+        let known = include_str!("../queries/known.sql");
+        if tx.query_opt(known, &[&kind.word(), &key]).await?.is_none() {
+            let name = format!("{} {key}", kind.word());
+            let sql = include_str!("../queries/add_asset.sql");
+            let asset: i32 = tx.query_one(sql, &[&organization, &name]).await?.get(0);
+            let sql = include_str!("../queries/add.sql");
+            let now = self.clock.now();
+            let added = tx
+                .query_opt(sql, &[&organization, &asset, &kind.word(), &key, &now])
+                .await?;
+            // Otherwise somebody registered it in between, and the vehicle is not needed.
+            if added.is_some() {
+                tx.commit().await?;
+            }
+        }
+        self.cache().remove(&(kind, key.to_owned()));
+        Ok(self.find(kind, key).await?.filter(mine))
+    }
+
     /// Takes a device out of service: nothing more of it is taken. What it has measured stays.
     pub async fn remove(&self, kind: Kind, key: &str) -> Result<(), RegisterError> {
         let client = self.db.system().await?;
