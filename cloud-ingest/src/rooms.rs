@@ -3,7 +3,7 @@
 use platform::{Db, DbError, MigrateError, Room, Server, migrate};
 
 /// Every room, in the order of their dependencies.
-pub fn all() -> [Room; 8] {
+pub fn all() -> [Room; 10] {
     [
         platform::room(),
         access::room(),
@@ -13,6 +13,8 @@ pub fn all() -> [Room; 8] {
         vault::room(),
         events::room(),
         telemetry::room(),
+        devices::room(),
+        geotab::room(),
     ]
 }
 

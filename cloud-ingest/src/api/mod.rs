@@ -1,6 +1,7 @@
 //! What the API answers. Each file is one subject; the frame is in [`crate::http`] and the room `web`.
 
 pub mod assets;
+pub mod devices;
 pub mod gateways;
 pub mod keys;
 pub mod series;

@@ -70,6 +70,7 @@ pub struct App {
         (name = "assets", description = "Vehicles, chargers, meters and what they measured."),
         (name = "catalogue", description = "The signals that are known by name."),
         (name = "gateways", description = "What came from which gateway, and what is missing."),
+        (name = "devices", description = "Trackers, vehicles of telematics services, devices that speak JSON."),
         (name = "health", description = "For load balancers and monitoring."),
     )
 )]
@@ -140,6 +141,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(api::series::series))
         .routes(routes!(api::signals::list))
         .routes(routes!(api::gateways::list))
+        .routes(routes!(api::devices::list))
 }
 
 /// The OpenAPI description.

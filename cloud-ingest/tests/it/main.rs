@@ -18,3 +18,4 @@ mod protocol;
 mod register;
 mod serve;
 mod service;
+mod trackers;

@@ -34,9 +34,10 @@ pub(crate) struct Service {
 }
 
 /// Every permission that routes want.
-pub(crate) const ALL: [&str; 5] = [
+pub(crate) const ALL: [&str; 6] = [
     "telemetry.read",
     "gateways.read",
+    "devices.read",
     "assets.write",
     "keys.manage",
     "metrics.read",
