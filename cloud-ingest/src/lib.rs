@@ -8,6 +8,7 @@
 //! | [`serve`] | starting everything in order, and stopping it in the other |
 //! | [`broker`] | the embedded MQTT broker in a child process, and who looks after it |
 //! | [`ingest`] | from the broker into the database, and the answer back |
+//! | [`mod@devices`] | devices that are no gateways: trackers, JSON over MQTT, feeds |
 //! | [`http`] · [`api`] | the frame of the HTTP API, and its routes |
 //! | [`works`] | what is done in the background for every room: jobs, events on their way |
 //! | [`rooms`] | the rooms of the cloud, and what they need of the database |
@@ -19,6 +20,7 @@ pub mod api;
 pub mod broker;
 pub mod cli;
 pub mod config;
+pub mod devices;
 pub mod http;
 pub mod ingest;
 pub mod keys;

@@ -3,7 +3,7 @@
 use platform::{Db, DbError, MigrateError, Room, Server, migrate};
 
 /// Every room, in the order of their dependencies.
-pub fn all() -> [Room; 9] {
+pub fn all() -> [Room; 11] {
     [
         platform::room(),
         access::room(),
@@ -14,6 +14,8 @@ pub fn all() -> [Room; 9] {
         events::room(),
         telemetry::room(),
         depots::room(),
+        devices::room(),
+        geotab::room(),
     ]
 }
 

@@ -28,6 +28,7 @@ use crate::{
     broker::{Endpoint, child, supervisor},
     cli::Failure,
     config::{Broker, Config, Database},
+    devices::{self, Devices},
     http::{self, App},
     ingest::{Parts, Pipeline, telemetry::Telemetry},
     metrics, rooms,
@@ -86,6 +87,7 @@ struct Running {
     http: JoinSet<std::io::Result<()>>,
     jobs: JoinSet<()>,
     works: Works,
+    devices: Devices,
     stop: CancellationToken,
 }
 
@@ -100,9 +102,17 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
         Broker::Embedded { listen } => Some(free_for_broker(*listen).await?),
         Broker::External { .. } => None,
     };
+    let trackers = devices::bind(config.teltonika.server.as_ref())
+        .await
+        .map_err(|error| match &config.teltonika.server {
+            Some(server) => Failure::occupied("[teltonika] listen", server.listen, &error),
+            None => Failure::run(error.to_string()),
+        })?;
     let recorder = metrics::install().map_err(|e| Failure::run(format!("no metrics: {e}")))?;
     telemetry::metrics::describe();
     ::jobs::metrics::describe();
+    ::devices::metrics::describe();
+    teltonika::metrics::describe();
 
     // Questions never take the connections that blocks need.
     let for_api = config.database.connections / 3;
@@ -169,6 +179,14 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
             .await
     });
     let url = config.database.url.as_deref().unwrap_or_default();
+    let sink = ::devices::Sink::new(db.clone(), clock.clone());
+    let devices = Devices::start(
+        &sink,
+        trackers,
+        &config.teltonika,
+        &config.geotab,
+        config.vault.clone(),
+    );
     let works = Works::start(&db, url, &clock, config.vault);
     let mut jobs = JoinSet::new();
     let ticking = Arc::clone(&status);
@@ -198,6 +216,7 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
         http,
         jobs,
         works,
+        devices,
         stop,
     })
 }
@@ -348,6 +367,7 @@ impl Running {
             reason = self.pipeline.broken() => Some(reason),
             Some(ended) = self.http.join_next() => Some(format!("HTTP ended: {ended:?}")),
             reason = self.works.broken() => Some(format!("the worker ended: {reason}")),
+            reason = self.devices.broken() => Some(format!("the devices' part ended: {reason}")),
             Some(ended) = self.jobs.join_next() => Some(format!("a job ended: {ended:?}")),
         };
         match &broken {
@@ -356,6 +376,7 @@ impl Running {
         }
         self.jobs.abort_all();
         self.works.stop().await;
+        self.devices.stop().await;
         self.pipeline.stop(FINISH).await;
         self.stop.cancel();
         let answered = async { while self.http.join_next().await.is_some() {} };

@@ -3,6 +3,7 @@
 pub mod assets;
 pub mod commands;
 pub mod events;
+pub mod devices;
 pub mod gateways;
 pub mod keys;
 pub mod quarantine;

@@ -109,6 +109,24 @@ impl From<MigrateError> for Failure {
     }
 }
 
+impl From<devices::RegisterError> for Failure {
+    fn from(error: devices::RegisterError) -> Self {
+        match error {
+            devices::RegisterError::Db(error) => error.into(),
+            other => Self::bad_input(other.to_string()),
+        }
+    }
+}
+
+impl From<geotab::AccountError> for Failure {
+    fn from(error: geotab::AccountError) -> Self {
+        match error {
+            geotab::AccountError::Db(error) => error.into(),
+            other => Self::bad_input(other.to_string()),
+        }
+    }
+}
+
 impl From<RegisterError> for Failure {
     fn from(error: RegisterError) -> Self {
         match error {

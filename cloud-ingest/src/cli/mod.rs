@@ -1,13 +1,14 @@
 //! The command line. Exit status 0: done; 1: it failed; 2: bad input, and nothing was started or changed.
 //!
 //! - `failure`: what is said, and the status
-//! - `gateways` · `commands` · `database` · `quarantine` · `configuration`: one command each; `people`: organisations, users, keys
+//! - `gateways` · `devices` · `commands` · `database` · `quarantine` · `configuration`: one command each; `people`: organisations, users, keys
 //! - `safety`: the audit trail and the keys that seal secrets
 //! - the long-running ones are `crate::serve` and `crate::broker::child`
 
 mod commands;
 mod configuration;
 mod database;
+mod devices;
 mod failure;
 mod gateways;
 mod people;
@@ -77,6 +78,12 @@ enum Command {
     /// The register of gateways.
     #[command(subcommand)]
     Gateway(Box<gateways::Command>),
+    /// The register of devices that are no gateways: trackers, vehicles of telematics services, devices that speak JSON.
+    #[command(subcommand)]
+    Device(Box<devices::Device>),
+    /// The MyGeotab databases that are asked.
+    #[command(subcommand)]
+    Geotab(Box<devices::Geotab>),
     /// Organisations: who owns gateways and assets.
     #[command(subcommand)]
     Organization(people::Organization),
@@ -202,6 +209,8 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Key(command) => in_runtime(people::key(command)),
         Command::Reader(command) => in_runtime(people::reader(command)),
         Command::Gateway(command) => in_runtime(gateways::run(*command)),
+        Command::Device(command) => in_runtime(devices::device(*command)),
+        Command::Geotab(command) => in_runtime(devices::geotab(*command)),
         Command::Database(command) => {
             log::start("warn", "text");
             in_runtime(database::run(command))

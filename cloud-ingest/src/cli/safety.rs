@@ -85,7 +85,12 @@ pub(super) async fn vault(command: Vault) -> Result<ExitCode, Failure> {
             let keys = Ring::read(&read(&ring)?)
                 .map_err(|error| Failure::bad_input(format!("{}: {error}", ring.display())))?;
             let db = place.connect().await?;
-            let changed = vault::rotate(&db, &keys, &events::webhooks::endpoints::SECRETS)
+            let sealed = [
+                events::webhooks::endpoints::SECRETS.as_slice(),
+                geotab::PASSWORDS.as_slice(),
+            ]
+            .concat();
+            let changed = vault::rotate(&db, &keys, &sealed)
                 .await
                 .map_err(|error| Failure::run(error.to_string()))?;
             println!("{changed} secrets are under key {} now", keys.active());

@@ -9,12 +9,18 @@ use std::{
     net::SocketAddr,
     num::NonZeroU32,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use config_file::{Fault, Faults, HostPort, Spans};
 use serde::Deserialize;
 use shared_protocol::SigningKey;
+use teltonika::{
+    MessageCodec,
+    avl::{self, List},
+    server::Settings,
+};
 use vault::Ring;
 
 use self::schema::broker;
@@ -35,6 +41,10 @@ pub struct Config {
     pub ingest: Ingest,
     /// The key that signs acknowledgements.
     pub signing: SigningKey,
+    /// The server of Teltonika trackers.
+    pub teltonika: Teltonika,
+    /// What is asked of MyGeotab.
+    pub geotab: Geotab,
     /// The keys that seal secrets.
     pub vault: Option<Ring>,
     /// The log.
@@ -120,6 +130,24 @@ pub struct Ingest {
     pub queue_per_gateway: u64,
 }
 
+/// The server of Teltonika trackers.
+#[derive(Debug)]
+pub struct Teltonika {
+    /// How it treats them; `None`: it is not wanted.
+    pub server: Option<Settings>,
+    /// What their elements mean.
+    pub elements: Arc<List>,
+}
+
+/// What is asked of MyGeotab.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Geotab {
+    /// How often each feed is asked.
+    #[serde(deserialize_with = "config_file::duration")]
+    pub every: Duration,
+}
+
 /// The log.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -138,6 +166,8 @@ struct File {
     http: Http,
     mqtt: Mqtt,
     ingest: Ingest,
+    teltonika: TeltonikaTable,
+    geotab: Geotab,
     keys: Keys,
     log: Log,
 }
@@ -152,6 +182,16 @@ struct Mqtt {
     ca: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TeltonikaTable {
+    listen: Option<SocketAddr>,
+    trusted_network: bool,
+    connections: usize,
+    commands: String,
+    elements: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -218,6 +258,7 @@ impl Config {
             ));
         }
         let broker = resolve_broker(mqtt, spans, &mut faults);
+        let teltonika = resolve_teltonika(&file.teltonika, spans, &mut faults);
         let signing = spans
             .existing_file("keys.signing", &file.keys.signing)
             .and_then(|path| {
@@ -234,6 +275,8 @@ impl Config {
                 http: file.http,
                 broker,
                 ingest: file.ingest,
+                teltonika,
+                geotab: file.geotab,
                 signing,
                 vault,
                 log: file.log,
@@ -243,6 +286,42 @@ impl Config {
                 Err(faults.into())
             }
         }
+    }
+}
+
+fn resolve_teltonika(table: &TeltonikaTable, spans: &Spans, faults: &mut Vec<Fault>) -> Teltonika {
+    if let Some(listen) = table.listen {
+        check_listen(
+            "teltonika",
+            listen,
+            table.trusted_network,
+            "whoever knows an IMEI can speak as that tracker there",
+            spans,
+            faults,
+        );
+    }
+    let read = |place: PathBuf| {
+        let text = std::fs::read_to_string(&place).map_err(|error| error.to_string())?;
+        List::read(&text)
+    };
+    let elements = table.elements.as_deref().and_then(|path| {
+        let key = "teltonika.elements";
+        spans
+            .existing_file(key, path)
+            .and_then(|place| read(place).map_err(|problem| spans.problem(key, problem)))
+            .map_err(|fault| faults.push(fault))
+            .ok()
+    });
+    Teltonika {
+        server: table.listen.map(|listen| Settings {
+            connections: table.connections,
+            commands: match table.commands.as_str() {
+                "codec14" => MessageCodec::Fourteen,
+                _ => MessageCodec::Twelve,
+            },
+            ..Settings::on(listen)
+        }),
+        elements: elements.map_or_else(avl::shipped, Arc::new),
     }
 }
 

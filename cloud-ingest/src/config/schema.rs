@@ -27,6 +27,18 @@ pub static SCHEMA: Schema = Schema {
             "How much is held in memory and written at a time.",
         )
         .presence(Presence::Default("{}")),
+        Key::table(
+            "teltonika",
+            &TELTONIKA,
+            "The server that Teltonika trackers dial, over TCP and UDP.",
+        )
+        .presence(Presence::Default("{}")),
+        Key::table(
+            "geotab",
+            &GEOTAB,
+            "The MyGeotab databases that `cloud-ingest geotab add` names.",
+        )
+        .presence(Presence::Default("{}")),
         Key::table("keys", &KEYS, "Keys of the cloud."),
         Key::table("log", &LOG, "The log, on standard error.").presence(Presence::Default("{}")),
     ],
@@ -211,6 +223,69 @@ static INGEST: Schema = Schema {
              gateway sends it again.",
         ),
     ],
+};
+
+static TELTONIKA: Schema = Schema {
+    name: "teltonika",
+    about: "The server that Teltonika trackers dial, over TCP and UDP.",
+    keys: &[
+        Key::optional(
+            "listen",
+            LISTEN,
+            "\"127.0.0.1:5027\"",
+            "Address and port, the same for TCP and UDP; without it there is no server. `cloud-ingest device add` registers \
+             trackers.",
+        ),
+        Key::with_default(
+            "trusted_network",
+            Kind::Bool,
+            "false",
+            "false",
+            "Says that only trackers reach a listen address outside this machine, over a private network of the mobile \
+             operator or a tunnel: the protocol knows no secrets, and whoever knows an IMEI can speak as that tracker.",
+        ),
+        Key::with_default(
+            "connections",
+            Kind::Integer {
+                min: 1,
+                max: 100_000,
+            },
+            "10000",
+            "10000",
+            "Most TCP connections at a time; whoever comes beyond them is turned away and dials again.",
+        ),
+        Key::with_default(
+            "commands",
+            Kind::Choice(&["codec12", "codec14"]),
+            "\"codec12\"",
+            "\"codec14\"",
+            "How commands are sent; codec 14 names the tracker, and one of another IMEI refuses them. Old firmware knows codec \
+             12 alone.",
+        ),
+        Key::optional(
+            "elements",
+            Kind::Path,
+            "\"avl.toml\"",
+            "A list of one's own of what AVL elements mean, instead of the one that ships \
+             (cloud-ingest/teltonika/data/avl.toml, where the form is explained).",
+        ),
+    ],
+};
+
+static GEOTAB: Schema = Schema {
+    name: "geotab",
+    about: "The MyGeotab databases that `cloud-ingest geotab add` names.",
+    keys: &[Key::with_default(
+        "every",
+        Kind::Duration {
+            min: Duration::from_secs(1),
+            max: Duration::from_hours(1),
+        },
+        "\"10s\"",
+        "\"10s\"",
+        "How often each feed is asked when it had nothing more to give; one that has is asked again after a second, which is as \
+         often as MyGeotab permits.",
+    )],
 };
 
 static KEYS: Schema = Schema {

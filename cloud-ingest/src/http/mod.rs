@@ -84,6 +84,7 @@ impl FromRef<App> for Depots {
         (name = "commands", description = "What gateways are told to do, and what became of it."),
         (name = "quarantine", description = "Messages of gateways that could not be used."),
         (name = "depots", description = "What stands in depots, as their files say it."),
+        (name = "devices", description = "Trackers, vehicles of telematics services, devices that speak JSON."),
         (name = "health", description = "For load balancers and monitoring."),
     )
 )]
@@ -154,6 +155,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(api::series::series))
         .routes(routes!(api::signals::list))
         .routes(routes!(api::gateways::list))
+        .routes(routes!(api::devices::list))
         .routes(routes!(api::rollups::rollups))
         .routes(routes!(api::events::events))
         .routes(routes!(api::commands::list, api::commands::send))

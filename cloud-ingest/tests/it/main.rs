@@ -19,3 +19,4 @@ mod protocol;
 mod register;
 mod serve;
 mod service;
+mod trackers;

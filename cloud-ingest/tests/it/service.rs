@@ -34,11 +34,12 @@ pub(crate) struct Service {
 }
 
 /// Every permission that routes want.
-pub(crate) const ALL: [&str; 7] = [
+pub(crate) const ALL: [&str; 10] = [
     "telemetry.read",
     "gateways.read",
     "commands.send",
     "quarantine.readmit",
+    "devices.read",
     "assets.write",
     "keys.manage",
     "metrics.read",

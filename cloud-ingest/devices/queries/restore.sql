@@ -1,0 +1,1 @@
+UPDATE devices.device SET removed_at = NULL, asset_id = $2 WHERE id = $1

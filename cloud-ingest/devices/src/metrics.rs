@@ -1,0 +1,51 @@
+//! What this room counts: every metric with its cause and what to do about it.
+
+use telemetry::metrics::{Kind as Sort, Metric};
+
+use crate::{Record, Stored, Why};
+
+const RECORDS: &str = "devices_records_total";
+const UNREAD: &str = "devices_unread_values_total";
+
+/// All metrics of this room.
+pub const TABLE: [Metric; 2] = [
+    Metric {
+        name: RECORDS,
+        labels: &["kind", "verdict"],
+        kind: Sort::Counter,
+        cause: "A record of a device was dealt with; verdict: stored, again (it was stored before), refused (it cannot be true).",
+        action: "again grows like stored: acknowledgements do not reach devices. refused: devices.refused has the record and the reason; mostly a clock that is wrong.",
+    },
+    Metric {
+        name: UNREAD,
+        labels: &["reason"],
+        kind: Sort::Counter,
+        cause: "A value of a stored record was not stored; reason: unmapped (no list says what it means), impossible.",
+        action: "devices.unread says which: put what is worth having into avl.toml or geotab.toml; what is impossible is mostly a device's word for `not available`.",
+    },
+];
+
+/// Tells the installed recorder what the metrics mean.
+pub fn describe() {
+    for metric in TABLE {
+        metrics::describe_counter!(metric.name, metric.cause);
+    }
+}
+
+pub(crate) fn stored(records: &[Record], stored: Stored) {
+    let Some(first) = records.first() else {
+        return;
+    };
+    let kind = first.device.kind.word();
+    for (verdict, count) in [
+        ("stored", stored.new),
+        ("again", stored.again),
+        ("refused", stored.refused),
+    ] {
+        metrics::counter!(RECORDS, "kind" => kind, "verdict" => verdict).increment(count);
+    }
+}
+
+pub(crate) fn unread(why: Why) {
+    metrics::counter!(UNREAD, "reason" => why.word()).increment(1);
+}

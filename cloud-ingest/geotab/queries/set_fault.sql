@@ -1,0 +1,1 @@
+UPDATE geotab.account SET fault = $2 WHERE id = $1

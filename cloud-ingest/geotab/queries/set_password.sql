@@ -1,0 +1,1 @@
+UPDATE geotab.account SET password = $2 WHERE id = $1
