@@ -3,6 +3,7 @@
 pub mod assets;
 pub mod gateways;
 pub mod keys;
+pub mod oidc;
 pub mod series;
 pub mod sign_in;
 pub mod signals;

@@ -5,11 +5,13 @@
 //! - `safety`: the audit trail and the keys that seal secrets
 //! - the long-running ones are `crate::serve` and `crate::broker::child`
 
+mod backup;
 mod commands;
 mod configuration;
 mod database;
 mod failure;
 mod gateways;
+mod oidc;
 mod people;
 mod quarantine;
 mod safety;
@@ -86,12 +88,19 @@ enum Command {
     /// API keys of programs.
     #[command(subcommand)]
     Key(people::Key),
+    /// Providers at which people sign in (OpenID Connect).
+    #[command(subcommand)]
+    Oidc(oidc::Command),
     /// Database logins of dashboards.
     #[command(subcommand)]
     Reader(people::Reader),
     /// The database and its tables.
     #[command(subcommand)]
     Database(database::Command),
+    /// Save the database and stored files in a new folder. The vault's key ring is never in it: keep it elsewhere.
+    Backup(backup::Backup),
+    /// Bring a backup into an empty database, look whether it is what was saved, and bring its tables up to date.
+    Restore(backup::Restore),
     /// What gateways are told to do.
     #[command(subcommand)]
     Command(commands::Command),
@@ -118,16 +127,19 @@ struct Where {
 }
 
 impl Where {
+    /// The URL, and that of the login that owns the tables, where a file names another one.
+    fn urls(self) -> Result<(String, Option<String>), Failure> {
+        match (self.database, self.config) {
+            (Some(url), _) => Ok((url, None)),
+            (None, Some(file)) => Ok(Config::database_urls(&file)?),
+            (None, None) => Err(Failure::bad_input(format!(
+                "which database? give --database URL or --config FILE, or set {DATABASE_VARIABLE}"
+            ))),
+        }
+    }
+
     async fn connect(self) -> Result<Db, Failure> {
-        let (url, owner) = match (self.database, self.config) {
-            (Some(url), _) => (url, None),
-            (None, Some(file)) => Config::database_urls(&file)?,
-            (None, None) => {
-                return Err(Failure::bad_input(format!(
-                    "which database? give --database URL or --config FILE, or set {DATABASE_VARIABLE}"
-                )));
-            }
-        };
+        let (url, owner) = self.urls()?;
         let owner = from_environment(OWNER_VARIABLE).or(owner);
         let owner = owner.as_deref().unwrap_or(&url);
         Ok(Db::connect_with(&url, owner, 2).await?)
@@ -200,12 +212,15 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Organization(command) => in_runtime(people::organization(command)),
         Command::User(command) => in_runtime(people::user(command)),
         Command::Key(command) => in_runtime(people::key(command)),
+        Command::Oidc(command) => in_runtime(oidc::run(command)),
         Command::Reader(command) => in_runtime(people::reader(command)),
         Command::Gateway(command) => in_runtime(gateways::run(*command)),
         Command::Database(command) => {
             log::start("warn", "text");
             in_runtime(database::run(command))
         }
+        Command::Backup(command) => in_runtime(backup::backup(command)),
+        Command::Restore(command) => in_runtime(backup::restore(command)),
         Command::Command(command) => in_runtime(commands::run(command)),
         Command::Quarantine(command) => in_runtime(quarantine::run(command)),
         Command::Audit(command) => in_runtime(safety::audit(command)),

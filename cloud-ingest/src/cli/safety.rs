@@ -85,7 +85,8 @@ pub(super) async fn vault(command: Vault) -> Result<ExitCode, Failure> {
             let keys = Ring::read(&read(&ring)?)
                 .map_err(|error| Failure::bad_input(format!("{}: {error}", ring.display())))?;
             let db = place.connect().await?;
-            let changed = vault::rotate(&db, &keys, &events::webhooks::endpoints::SECRETS)
+            let columns = [&events::webhooks::endpoints::SECRETS[..], &access::SECRETS].concat();
+            let changed = vault::rotate(&db, &keys, &columns)
                 .await
                 .map_err(|error| Failure::run(error.to_string()))?;
             println!("{changed} secrets are under key {} now", keys.active());
