@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io,
+    io::{self, Read as _},
     path::Path,
 };
 
@@ -200,7 +200,15 @@ pub(super) fn sums(folder: &Path) -> Result<Vec<Entry>, BackupError> {
             }
             let mut hash = Sha256::new();
             let mut file = File::open(&path).map_err(at(&path))?;
-            let bytes = io::copy(&mut file, &mut hash).map_err(at(&path))?;
+            let (mut part, mut bytes) = (vec![0; 64 * 1024], 0);
+            loop {
+                let read = file.read(&mut part).map_err(at(&path))?;
+                if read == 0 {
+                    break;
+                }
+                hash.update(&part[..read]);
+                bytes += read as u64;
+            }
             let sha256 = hex::encode(hash.finalize());
             found.push(Entry {
                 path: name,
