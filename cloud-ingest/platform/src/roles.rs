@@ -24,7 +24,7 @@ pub const SYSTEM: &str = "patio_system";
 pub const READER: &str = "patio_reader";
 
 /// Makes the roles where they are missing, and looks whether they are what they have to be.
-pub async fn ensure(client: &Client) -> Result<(), MigrateError> {
+pub(crate) async fn ensure(client: &Client) -> Result<(), MigrateError> {
     if let Err(error) = client
         .batch_execute(include_str!("../queries/roles.sql"))
         .await

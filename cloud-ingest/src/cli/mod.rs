@@ -5,7 +5,6 @@
 //! - `safety`: the audit trail and the keys that seal secrets
 //! - the long-running ones are `crate::serve` and `crate::broker::child`
 
-mod backup;
 mod commands;
 mod configuration;
 mod database;
@@ -97,10 +96,6 @@ enum Command {
     /// The database and its tables.
     #[command(subcommand)]
     Database(database::Command),
-    /// Save the database and stored files in a new folder. The vault's key ring is never in it: keep it elsewhere.
-    Backup(backup::Backup),
-    /// Bring a backup into an empty database, look whether it is what was saved, and bring its tables up to date.
-    Restore(backup::Restore),
     /// What gateways are told to do.
     #[command(subcommand)]
     Command(commands::Command),
@@ -219,8 +214,6 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
             log::start("warn", "text");
             in_runtime(database::run(command))
         }
-        Command::Backup(command) => in_runtime(backup::backup(command)),
-        Command::Restore(command) => in_runtime(backup::restore(command)),
         Command::Command(command) => in_runtime(commands::run(command)),
         Command::Quarantine(command) => in_runtime(quarantine::run(command)),
         Command::Audit(command) => in_runtime(safety::audit(command)),

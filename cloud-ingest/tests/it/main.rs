@@ -3,7 +3,6 @@
 
 mod access;
 mod api;
-mod backup;
 mod broker;
 mod config;
 mod contract;
@@ -13,12 +12,9 @@ mod http;
 mod isolation;
 mod machine;
 mod migrations;
-mod oidc;
 mod operators;
 mod pipeline;
-mod positions;
 mod protocol;
 mod register;
-mod secrecy;
 mod serve;
 mod service;
