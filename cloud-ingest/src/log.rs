@@ -10,7 +10,8 @@ pub fn start(level: &str, format: &str) {
         _ => "off",
     };
     let filter = format!(
-        "warn,cloud_ingest={level},platform={level},access={level},web={level},telemetry={level},rumqttd={broker}"
+        "warn,cloud_ingest={level},platform={level},access={level},audit={level},events={level},jobs={level},outbound={level},\
+         vault={level},web={level},telemetry={level},rumqttd={broker}"
     );
     let log = fmt()
         .with_env_filter(EnvFilter::new(filter))

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use access::Access;
+use access::{Access, oidc::Oidc};
 use platform::{Backoff, Clock, Db, DbError};
 use telemetry::Ingestor;
 use tokio::{
@@ -155,7 +155,21 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
         status: Arc::clone(&status),
     });
     let stop = CancellationToken::new();
-    let access = Access::new(api_db.clone(), clock.clone());
+    let access = Access::new(api_db.clone(), clock.clone()).with_ring(config.vault.clone());
+    if let Some(ring) = &config.vault {
+        let sealed = access.seal_codes(ring).await;
+        match sealed.map_err(|error| Failure::run(error.to_string()))? {
+            0 => {}
+            sealed => tracing::info!(sealed, "secrets of one-time codes are sealed now"),
+        }
+    }
+    let oidc = match (&config.vault, config.http.public_url) {
+        (Some(ring), Some(base)) => {
+            let private = config.http.private_providers;
+            Some(Oidc::new(access.clone(), ring.clone(), base, private))
+        }
+        _ => None,
+    };
     let limits = Arc::new(Limits::new(
         config.http.requests_per_second,
         config.http.strangers_per_minute,
@@ -164,6 +178,7 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
         db: api_db,
         store: db.clone(),
         access: access.clone(),
+        oidc,
         limits: Arc::clone(&limits),
         status: Arc::clone(&status),
         metrics: recorder.clone(),

@@ -8,6 +8,7 @@ pub mod gateways;
 pub mod keys;
 pub mod quarantine;
 pub mod rollups;
+pub mod oidc;
 pub mod series;
 pub mod sign_in;
 pub mod signals;

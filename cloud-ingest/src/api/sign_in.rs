@@ -31,7 +31,7 @@ pub struct SignIn {
 }
 
 /// A session of pages.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub struct PageSession {
     /// What goes into the header `x-csrf-token` with everything that changes something.
     csrf_token: String,
@@ -40,7 +40,7 @@ pub struct PageSession {
 }
 
 /// What signing in gives.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Session {
     /// For programs.
@@ -58,7 +58,7 @@ pub struct Refresh {
 }
 
 /// Who asks.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub struct Me {
     /// The organisation's number.
     #[schema(value_type = i32)]
@@ -170,7 +170,7 @@ pub(super) fn secret(answer: impl axum::response::IntoResponse) -> Response {
 }
 
 /// The cookie of pages: not for scripts, not for other sites, not over plain HTTP (but to this machine itself).
-fn set_cookie(response: &mut Response, value: &str, max_age: Option<&str>) {
+pub(super) fn set_cookie(response: &mut Response, value: &str, max_age: Option<&str>) {
     let age = max_age.map_or_else(String::new, |age| format!("; Max-Age={age}"));
     let text = format!("{COOKIE}={value}; Path=/; HttpOnly; Secure; SameSite=Strict{age}");
     // The value is hexadecimal.

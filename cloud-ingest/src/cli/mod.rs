@@ -11,6 +11,7 @@ mod database;
 mod devices;
 mod failure;
 mod gateways;
+mod oidc;
 mod people;
 mod quarantine;
 mod safety;
@@ -93,6 +94,9 @@ enum Command {
     /// API keys of programs.
     #[command(subcommand)]
     Key(people::Key),
+    /// Providers at which people sign in (OpenID Connect).
+    #[command(subcommand)]
+    Oidc(oidc::Command),
     /// Database logins of dashboards.
     #[command(subcommand)]
     Reader(people::Reader),
@@ -125,16 +129,19 @@ struct Where {
 }
 
 impl Where {
+    /// The URL, and that of the login that owns the tables, where a file names another one.
+    fn urls(self) -> Result<(String, Option<String>), Failure> {
+        match (self.database, self.config) {
+            (Some(url), _) => Ok((url, None)),
+            (None, Some(file)) => Ok(Config::database_urls(&file)?),
+            (None, None) => Err(Failure::bad_input(format!(
+                "which database? give --database URL or --config FILE, or set {DATABASE_VARIABLE}"
+            ))),
+        }
+    }
+
     async fn connect(self) -> Result<Db, Failure> {
-        let (url, owner) = match (self.database, self.config) {
-            (Some(url), _) => (url, None),
-            (None, Some(file)) => Config::database_urls(&file)?,
-            (None, None) => {
-                return Err(Failure::bad_input(format!(
-                    "which database? give --database URL or --config FILE, or set {DATABASE_VARIABLE}"
-                )));
-            }
-        };
+        let (url, owner) = self.urls()?;
         let owner = from_environment(OWNER_VARIABLE).or(owner);
         let owner = owner.as_deref().unwrap_or(&url);
         Ok(Db::connect_with(&url, owner, 2).await?)
@@ -207,6 +214,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Organization(command) => in_runtime(people::organization(command)),
         Command::User(command) => in_runtime(people::user(command)),
         Command::Key(command) => in_runtime(people::key(command)),
+        Command::Oidc(command) => in_runtime(oidc::run(command)),
         Command::Reader(command) => in_runtime(people::reader(command)),
         Command::Gateway(command) => in_runtime(gateways::run(*command)),
         Command::Device(command) => in_runtime(devices::device(*command)),

@@ -1,13 +1,13 @@
 //! `cloud-ingest organization …` · `user …` · `key …` · `reader …`: who may do what. Whoever may use the database may do
 //! all of it, so this is how the first administrator comes to be.
 
-use std::{io::Read as _, process::ExitCode, time::Duration};
+use std::{io::Read as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use access::{Access, AccessError, NewUser, Permissions, secret};
 use clap::{Args, Subcommand};
 use platform::{Clock, Db, Register, Scope, reader};
 
-use super::{Failure, Where};
+use super::{Failure, Where, oidc::read_ring};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Organization {
@@ -83,6 +83,9 @@ pub(super) enum User {
     Codes {
         /// Their address.
         email: String,
+        /// The key ring that seals the codes' secret: that of keys.vault.
+        #[arg(long, value_name = "FILE")]
+        ring: PathBuf,
         #[command(flatten)]
         whose: Whose,
     },
@@ -154,7 +157,7 @@ pub(super) enum Reader {
 }
 
 impl Whose {
-    async fn open(self) -> Result<(Access, Scope), Failure> {
+    pub(super) async fn open(self) -> Result<(Access, Scope), Failure> {
         let db = self.place.connect().await?;
         let scope = scope(&db, &self.organization).await?;
         Ok((Access::new(db, Clock::system()), scope))
@@ -247,8 +250,10 @@ pub(super) async fn user(command: User) -> Result<ExitCode, Failure> {
             access.set_password(&scope, &email, &password).await?;
             println!("{email}: changed, and signed out everywhere{told}");
         }
-        User::Codes { email, whose } => {
+        User::Codes { email, ring, whose } => {
+            let ring = read_ring(&ring)?;
             let (access, scope) = whose.open().await?;
+            let access = access.with_ring(Some(ring));
             println!("{}", access.require_codes(&scope, &email).await?);
         }
         User::Revoke { email, whose } => {

@@ -88,6 +88,7 @@ pub(super) async fn vault(command: Vault) -> Result<ExitCode, Failure> {
             let sealed = [
                 events::webhooks::endpoints::SECRETS.as_slice(),
                 geotab::PASSWORDS.as_slice(),
+                access::SECRETS.as_slice(),
             ]
             .concat();
             let changed = vault::rotate(&db, &keys, &sealed)

@@ -21,6 +21,7 @@ use teltonika::{
     avl::{self, List},
     server::Settings,
 };
+use url::Url;
 use vault::Ring;
 
 use self::schema::broker;
@@ -71,6 +72,10 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Whether it may listen where others than this machine reach it.
     pub trusted_network: bool,
+    /// The address by which people's browsers know the service.
+    pub public_url: Option<Url>,
+    /// Whether providers to sign in at may be on private networks, and speak HTTP without TLS.
+    pub private_providers: bool,
     /// How often a key or user may ask.
     pub requests_per_second: NonZeroU32,
     /// How often an address may ask of which nobody is known.

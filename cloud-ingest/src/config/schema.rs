@@ -91,6 +91,24 @@ static HTTP: Schema = Schema {
             "Says that nobody listens on the network between callers and a listen address outside this machine: keys \
              and answers go over it without TLS. Put a proxy that speaks TLS in front of it instead.",
         ),
+        Key::optional(
+            "public_url",
+            Kind::Syntax(Syntax {
+                form: "an address such as \"https://patio.example.com\"",
+                check: public_url,
+            }),
+            "\"https://patio.example.com\"",
+            "The address by which people's browsers know the service. Signing in at providers needs it, for they send \
+             people back there, and keys.vault.",
+        ),
+        Key::with_default(
+            "private_providers",
+            Kind::Bool,
+            "false",
+            "false",
+            "Says that providers to sign in at may be at addresses outside the public Internet, and speak HTTP without \
+             TLS: for those on a network of your own.",
+        ),
         Key::with_default(
             "requests_per_second",
             Kind::Integer {
@@ -337,6 +355,16 @@ const LISTEN: Kind = Kind::Syntax(Syntax {
             .map_err(|_| "IPv6 addresses stand in brackets, and names are not looked up".to_owned())
     },
 });
+
+fn public_url(text: &str) -> Result<(), String> {
+    let url = url::Url::parse(text).map_err(|error| error.to_string())?;
+    let plain = matches!(url.scheme(), "https" | "http") && url.has_host() && url.path() == "/";
+    if plain && url.query().is_none() && url.fragment().is_none() && url.username().is_empty() {
+        Ok(())
+    } else {
+        Err("it begins with https:// and has nothing after the host and its port".to_owned())
+    }
+}
 
 fn group(text: &str) -> Result<(), String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

@@ -10,7 +10,7 @@ pub mod health;
 
 use std::sync::Arc;
 
-use access::Access;
+use access::{Access, oidc::Oidc};
 use axum::{
     Router,
     extract::FromRef,
@@ -48,6 +48,8 @@ pub struct App {
     pub store: Db,
     /// Who may do what.
     pub access: Access,
+    /// Signing in at providers, where it is set up.
+    pub oidc: Option<Oidc>,
     /// How often.
     pub limits: Arc<Limits>,
     /// How the parts are doing.
@@ -147,6 +149,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(api::sign_in::refresh))
         .routes(routes!(api::sign_in::sign_out))
         .routes(routes!(api::sign_in::me))
+        .routes(routes!(api::oidc::depart))
+        .routes(routes!(api::oidc::back))
         .routes(routes!(api::keys::list, api::keys::add))
         .routes(routes!(api::keys::revoke))
         .routes(routes!(api::keys::rotate))

@@ -74,6 +74,11 @@ pub fn expression(column: &str, resolution: Decimal) -> String {
     format!("(\"{column}\"::numeric * {resolution}::numeric)::double precision")
 }
 
+/// Whether a signal tells where its vehicle is, as `platform.is_position` has it.
+pub fn is_position(name: &str) -> bool {
+    name.starts_with("Vehicle.CurrentLocation.")
+}
+
 /// All signals of the catalogue as columns; a slot is an index into them.
 #[derive(Debug)]
 pub struct Layout {

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use web::Code;
 
 use crate::{
-    http::{Answer, ask},
+    http::{self, Answer, ask},
+    machine::free_address,
     serve::Wire,
     service::{EMBEDDED, Place, Service},
 };
@@ -515,7 +516,28 @@ fn every_problem_can_be_reached() {
                 .post("/v1/assets", "idempotency-key: a\r\n", r#"{"name":"b"}"#)
                 .await,
         ));
-        place.run(&["user", "codes", EMAIL]);
+        let ring = place.ring();
+        let ring = ring.to_str().unwrap();
+        place.run(&["user", "codes", EMAIL, "--ring", ring]);
+        let nobody = free_address();
+        place.run_with(
+            &[
+                "oidc",
+                "add",
+                "dead",
+                "--issuer",
+                &format!("http://{nobody}"),
+                "--client-id",
+                "patio",
+                "--ring",
+                ring,
+            ],
+            "secret",
+        );
+        for provider in ["none", "dead"] {
+            let path = format!("/v1/sign-in/oidc/{provider}");
+            reached.insert(code(&http::get(&service.http, &path).await));
+        }
         reached.insert(code(&sign_in(&service, PASSWORD, false).await));
         // Who asks without a key asks so often and no more, whatever for.
         for _ in 0..70 {

@@ -61,6 +61,8 @@ impl Place {
             .output()
             .unwrap();
         let public = String::from_utf8(made.stdout).unwrap();
+        let ring = vault::Ring::new_line(1).unwrap();
+        std::fs::write(folder.path().join("vault.keys"), ring).unwrap();
         let place = Self {
             folder,
             database: database.to_owned(),
@@ -72,7 +74,7 @@ impl Place {
 
     pub(crate) fn configure(&self, mqtt: &str) {
         let text = format!(
-            "[database]\nurl = \"{}\"\n[http]\nlisten = \"127.0.0.1:0\"\n[keys]\nsigning = \"cloud.key\"\n\
+            "[database]\nurl = \"{}\"\n[http]\nlisten = \"127.0.0.1:0\"\nprivate_providers = true\npublic_url = \"https://patio.example.com\"\n[keys]\nsigning = \"cloud.key\"\nvault = \"vault.keys\"\n\
              [log]\nlevel = \"debug\"\n{mqtt}",
             self.database
         );
@@ -135,12 +137,34 @@ impl Place {
         self.run(&args).trim().to_owned()
     }
 
+    /// The key ring.
+    pub(crate) fn ring(&self) -> PathBuf {
+        self.folder.path().join("vault.keys")
+    }
+
     /// Runs a command on this place's database and returns what it says.
     pub(crate) fn run(&self, args: &[&str]) -> String {
+        self.run_with(args, "")
+    }
+
+    /// The same with this on its standard input.
+    pub(crate) fn run_with(&self, args: &[&str], input: &str) -> String {
         let mut command = program();
         command.args(args).args(["--database", &self.database]);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         // A test's own tasks, such as a wire to the database, have to go on meanwhile.
-        let output = tokio::task::block_in_place(|| command.output()).unwrap();
+        let output = tokio::task::block_in_place(|| {
+            let mut child = command.spawn().unwrap();
+            let mut stdin = child.stdin.take().unwrap();
+            // Who reads nothing may have ended.
+            let _ = std::io::Write::write_all(&mut stdin, input.as_bytes());
+            drop(stdin);
+            child.wait_with_output()
+        })
+        .unwrap();
         assert!(output.status.success(), "{args:?}: {}", stderr(&output));
         String::from_utf8(output.stdout).unwrap()
     }

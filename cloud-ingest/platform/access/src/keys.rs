@@ -1,6 +1,6 @@
 //! Keys of programs: made, listed, rotated with an overlap, revoked.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 use platform::Scope;
@@ -43,7 +43,7 @@ pub struct ApiKey {
 }
 
 /// A key that was just made. Its secret is told this once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct NewKey {
     /// Its number.
     pub id: i32,
@@ -51,6 +51,12 @@ pub struct NewKey {
     pub key: String,
     /// Until when it is good; null: until it is revoked.
     pub expires_at: Option<Timestamp>,
+}
+
+impl fmt::Debug for NewKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NewKey({})", self.id)
+    }
 }
 
 impl Access {

@@ -5,6 +5,7 @@
 //! - [`lockout`]: how many wrong passwords are borne; pure
 //! - [`users`]: people; [`keys`]: keys of programs
 //! - [`sign_in`]: from a password to a session; [`session`]: its tokens, refreshed and ended
+//! - [`oidc`]: signing in at an organisation's own provider
 //! - [`who`]: from what a request shows to who asks and what they may
 //!
 //! Whoever guesses learns nothing: an unknown address, a wrong password, a locked account and a disabled user get the
@@ -12,6 +13,7 @@
 
 pub mod keys;
 pub mod lockout;
+pub mod oidc;
 pub mod password;
 pub mod permission;
 pub mod secret;
@@ -23,6 +25,7 @@ pub mod who;
 use std::sync::Arc;
 
 use platform::{Clock, Db, DbError, Room};
+use vault::{Column, Ring, VaultError};
 
 pub use keys::{ApiKey, NewKey};
 pub use permission::{Permissions, UnknownPermission};
@@ -43,6 +46,9 @@ pub fn room() -> Room {
         runner: embedded::migrations::runner,
     }
 }
+
+/// Where secrets are sealed; for rotations of the key ring, too.
+pub const SECRETS: [Column; 2] = [users::CODE, oidc::CLIENT_SECRET];
 
 /// Why it was not done; nothing changed.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +85,12 @@ pub enum AccessError {
         /// Its name or number.
         name: String,
     },
+    /// There is no key ring to seal it with.
+    #[error("secrets of one-time codes are kept sealed only: name a key ring (keys.vault, --ring)")]
+    NoRing,
+    /// A sealed secret does not open, or cannot be sealed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The operating system gives no randomness.
     #[error("the operating system gives no randomness: {0}")]
     Randomness(String),
@@ -99,6 +111,7 @@ pub struct Access {
     db: Db,
     clock: Clock,
     passwords: password::Passwords,
+    ring: Option<Ring>,
     seen: Arc<who::Seen>,
 }
 
@@ -109,8 +122,16 @@ impl Access {
             db,
             clock,
             passwords: password::Passwords::new(),
+            ring: None,
             seen: Arc::default(),
         }
+    }
+
+    /// With the keys that seal the secrets of one-time codes: without them, who has to give a code cannot sign in.
+    #[must_use]
+    pub fn with_ring(mut self, ring: Option<Ring>) -> Self {
+        self.ring = ring;
+        self
     }
 
     /// The database.

@@ -1,6 +1,6 @@
 //! Sessions: what a sign-in began, the family of its tokens.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 use platform::OrganizationId;
@@ -22,7 +22,7 @@ pub const ACCESS_LIFE: Duration = Duration::from_mins(10);
 pub const PROGRAM_LIFE: Duration = Duration::from_hours(30 * 24);
 
 /// Tokens of a program.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 pub struct Tokens {
     /// Goes into `Authorization: Bearer`.
     pub access_token: String,
@@ -33,7 +33,7 @@ pub struct Tokens {
 }
 
 /// A session of pages.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Page {
     /// The cookie's value.
     pub cookie: String,
@@ -41,6 +41,18 @@ pub struct Page {
     pub csrf: String,
     /// Until when it is good.
     pub expires_at: Timestamp,
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tokens")
+    }
+}
+
+impl fmt::Debug for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Page")
+    }
 }
 
 impl Access {

@@ -3,12 +3,13 @@
 use platform::OrganizationId;
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::Row;
+use vault::Secret;
 
 use crate::{
     Access, AccessError,
     lockout::{Attempts, attempt},
     session::{Page, Tokens},
-    users::{codes, normal},
+    users::{CODE, codes, normal},
 };
 
 /// What a session is for.
@@ -97,19 +98,29 @@ impl Access {
     }
 
     async fn check_code(&self, user: &Row, code: Option<&str>) -> Result<(), AccessError> {
-        let Some(secret) = user.get::<_, Option<&[u8]>>("code_secret") else {
-            return Ok(());
+        let id: i32 = user.get("id");
+        let sealed: Option<&[u8]> = user.get("code_sealed");
+        let open: Option<&[u8]> = user.get("code_secret");
+        let secret = match (sealed, open) {
+            (Some(sealed), _) => {
+                let ring = self.ring.as_ref().ok_or(AccessError::NoRing)?;
+                ring.open(CODE, id.into(), sealed)?
+            }
+            (None, Some(open)) => Secret::new(open),
+            (None, None) => return Ok(()),
         };
         let code = code.ok_or(AccessError::CodeNeeded)?;
         let now = u64::try_from(self.clock.now().as_second()).unwrap_or(0);
-        let step = codes(secret).check(code, now).ok_or(AccessError::Refused)?;
+        let step = codes(secret.reveal())
+            .check(code, now)
+            .ok_or(AccessError::Refused)?;
         let taken = self
             .db
             .system()
             .await?
             .execute(
                 include_str!("../queries/take_code.sql"),
-                &[&user.get::<_, i32>("id"), &step.cast_signed()],
+                &[&id, &step.cast_signed()],
             )
             .await?;
         if taken == 1 {

@@ -5,11 +5,19 @@ use platform::{Scope, Tenant};
 use serde::Serialize;
 use totp_rs::{Builder, Secret, Totp};
 use utoipa::ToSchema;
+use vault::{Column, Ring};
 
 use crate::{Access, AccessError, permission::catalogue, secret};
 
+/// Where secrets of one-time codes are sealed.
+pub(crate) const CODE: Column = Column {
+    table: "access.user",
+    column: "code_sealed",
+    row: "id",
+};
+
 /// Somebody new.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NewUser {
     /// By which they sign in.
     pub email: String,
@@ -19,6 +27,12 @@ pub struct NewUser {
     pub password: String,
     /// Names of roles.
     pub roles: Vec<String>,
+}
+
+impl std::fmt::Debug for NewUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NewUser")
+    }
 }
 
 /// Somebody who may sign in, as lists show them.
@@ -161,14 +175,17 @@ impl Access {
         self.end_sessions(tenant, id, "password").await
     }
 
-    /// Has somebody give one-time codes from now on. Returns what an authenticator reads: an `otpauth` URL.
+    /// Has somebody give one-time codes from now on. Returns what an authenticator reads: an `otpauth` URL. Needs a key
+    /// ring, for the secret is kept sealed only.
     pub async fn require_codes(&self, scope: &Scope, email: &str) -> Result<String, AccessError> {
+        let ring = self.ring.as_ref().ok_or(AccessError::NoRing)?;
         let secret = secret::random::<20>()?;
         let (tenant, id) = self.user(scope, email).await?;
+        let sealed = ring.seal(CODE, id.into(), &vault::Secret::new(secret))?;
         tenant
             .execute(
                 include_str!("../queries/set_code_secret.sql"),
-                &[&id, &Some(secret.as_slice())],
+                &[&id, &sealed],
             )
             .await?;
         tenant.commit().await?;
@@ -177,6 +194,32 @@ impl Access {
         Ok(format!(
             "otpauth://totp/Patio:{email}?secret={base32}&issuer=Patio&algorithm=SHA1&digits=6&period=30"
         ))
+    }
+
+    /// Seals the secrets of one-time codes that an older program kept as they were; returns how many. Running it again
+    /// changes nothing.
+    pub async fn seal_codes(&self, ring: &Ring) -> Result<u64, AccessError> {
+        let client = self.db.system().await?;
+        let mut sealed = 0;
+        loop {
+            let rows = client
+                .query(include_str!("../queries/open_codes.sql"), &[])
+                .await?;
+            for row in &rows {
+                let (id, secret): (i32, &[u8]) = (row.get(0), row.get(1));
+                let closed = ring.seal(CODE, id.into(), &vault::Secret::new(secret))?;
+                // Another process may have been quicker, or the user may have a new secret.
+                sealed += client
+                    .execute(
+                        include_str!("../queries/seal_code.sql"),
+                        &[&id, &secret, &closed],
+                    )
+                    .await?;
+            }
+            if rows.is_empty() {
+                return Ok(sealed);
+            }
+        }
     }
 
     /// Somebody may not sign in any more, and is signed out.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -18,7 +19,7 @@ pub const FRESH: Duration = Duration::from_secs(5);
 const MOST_SEEN: usize = 10_000;
 
 /// Who asks, and what they may.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     /// For whom they act.
     pub organization: OrganizationId,
@@ -30,6 +31,12 @@ pub struct Identity {
     pub session: Option<i64>,
     /// What has to come with what a page changes; only pages have it.
     pub csrf: Option<String>,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({} of {})", self.actor, self.organization)
+    }
 }
 
 /// Who was recognised lately, by the hash of what they showed.

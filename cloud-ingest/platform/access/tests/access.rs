@@ -29,12 +29,13 @@ async fn world(database: &TestDatabase) -> World {
         .await
         .unwrap();
     let (clock, hand) = Clock::by_hand(Timestamp::from_second(1_790_000_000).unwrap());
+    let ring = vault::Ring::read(&vault::Ring::new_line(1).unwrap()).unwrap();
     let register = Register::new(db.clone(), clock.clone());
     let scope = |organization| Scope::of_system(organization, "test");
     World {
         scope: scope(register.add_organization("a").await.unwrap()),
         other: scope(register.add_organization("b").await.unwrap()),
-        access: Access::new(db, clock),
+        access: Access::new(db, clock).with_ring(Some(ring)),
         hand,
     }
 }

@@ -35,7 +35,7 @@ pub struct Column {
     pub table: &'static str,
     /// The column, of type `bytea`.
     pub column: &'static str,
-    /// The column that names the row, of type `bigint`.
+    /// The column that names the row, a whole number.
     pub row: &'static str,
 }
 

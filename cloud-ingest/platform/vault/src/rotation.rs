@@ -28,9 +28,10 @@ pub async fn rotate(db: &Db, ring: &Ring, columns: &[Column]) -> Result<u64, Rot
         let Column { table, column, row } = *place;
         // Names of tables and columns cannot be parameters; these are constants of the rooms.
         let page = format!(
-            "SELECT {row}, {column} FROM {table} WHERE {row} > $1 AND {column} IS NOT NULL ORDER BY {row} LIMIT 500"
+            "SELECT {row}::bigint, {column} FROM {table} WHERE {row} > $1::bigint AND {column} IS NOT NULL ORDER BY {row} LIMIT 500"
         );
-        let write = format!("UPDATE {table} SET {column} = $3 WHERE {row} = $1 AND {column} = $2");
+        let write =
+            format!("UPDATE {table} SET {column} = $3 WHERE {row} = $1::bigint AND {column} = $2");
         let client = db.system().await?;
         let mut last = i64::MIN;
         loop {

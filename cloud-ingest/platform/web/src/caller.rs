@@ -7,7 +7,7 @@ use platform::{RequestId, Scope};
 use crate::problem::{Code, Problem};
 
 /// Who asks: for whom, who they are, in which request, and what they may.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Caller {
     /// Goes into `db.tenant(…)`, and into everything that comes of the request.
     pub scope: Scope,
@@ -17,6 +17,12 @@ pub struct Caller {
     pub session: Option<i64>,
     /// What their page has to send back with what it changes.
     pub csrf: Option<String>,
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Caller({:?})", self.scope)
+    }
 }
 
 impl Caller {

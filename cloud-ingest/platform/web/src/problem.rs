@@ -1,6 +1,6 @@
 //! Errors of the API: RFC 9457 problem details with a code that does not change, from one table.
 
-use access::AccessError;
+use access::{AccessError, oidc};
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -69,6 +69,10 @@ problems! {
         "Use a key or a user with the permission that `detail` names.";
     CsrfTokenMissing, "csrf_token_missing", FORBIDDEN, "A page has to show that it is one of ours",
         "Send the value that signing in gave in the header `x-csrf-token`.";
+    ProviderNotFound, "provider_not_found", NOT_FOUND, "There is no such provider to sign in at",
+        "Ask whoever runs the service for its name.";
+    ProviderUnavailable, "provider_unavailable", BAD_GATEWAY, "The provider to sign in at does not answer",
+        "Try again later, or sign in with a password.";
     AssetNotFound, "asset_not_found", NOT_FOUND, "There is no such asset",
         "`/v1/assets` lists those that there are.";
     KeyNotFound, "key_not_found", NOT_FOUND, "There is no such key, or it is not good any more",
@@ -276,9 +280,42 @@ impl From<AccessError> for Problem {
             AccessError::Bad { field, rule } => Self::body(field, rule, ""),
             AccessError::Missing { what: "key", .. } => Self::new(Code::KeyNotFound, says),
             AccessError::Db(error) => error.into(),
-            AccessError::Missing { .. } | AccessError::Taken(_) | AccessError::Randomness(_) => {
+            AccessError::Missing { .. }
+            | AccessError::Taken(_)
+            | AccessError::NoRing
+            | AccessError::Vault(_)
+            | AccessError::Randomness(_) => {
                 tracing::warn!(error = says, "a request failed");
                 Self::new(Code::Internal, "the log says more")
+            }
+        }
+    }
+}
+
+/// Whoever signs in at a provider learns nothing more, either; the log does.
+impl From<oidc::Failed> for Problem {
+    fn from(failed: oidc::Failed) -> Self {
+        use oidc::Failed;
+        match failed {
+            Failed::NoProvider(name) => Self::new(
+                Code::ProviderNotFound,
+                format!("there is no provider {name}"),
+            ),
+            Failed::Elsewhere => {
+                Self::parameter("return_to", "a path of this service, such as /docs", "")
+            }
+            Failed::Unavailable(error) => {
+                tracing::warn!(%error, "a provider cannot be asked");
+                Self::new(Code::ProviderUnavailable, "the log says more")
+            }
+            Failed::Access(error) => error.into(),
+            Failed::Vault(error) => AccessError::Vault(error).into(),
+            refused => {
+                tracing::info!(reason = %refused, "nobody was signed in at a provider");
+                Self::new(
+                    Code::SignInFailed,
+                    "the provider's answer signs nobody in: begin again",
+                )
             }
         }
     }

@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Row};
 use utoipa::ToSchema;
 
 use super::{limit, source_name};
-use crate::layout::value;
+use crate::layout::{self, value};
 
 /// One value of a series.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -106,9 +106,14 @@ pub async fn series(client: &Client, query: &SeriesQuery) -> Result<Page, DbErro
     let points: Vec<Point> = match catalogue().by_name(&query.signal) {
         Some(signal) => {
             let column = &signal.column;
+            let shown = if layout::is_position(&signal.name) {
+                "AND platform.position_shown(asset_id, time)"
+            } else {
+                ""
+            };
             let sql = format!(
                 "SELECT time, source, \"{column}\"::bigint AS steps FROM telemetry.sample \
-                 WHERE asset_id = $1 AND time >= $2 AND time < $3 AND \"{column}\" IS NOT NULL \
+                 WHERE asset_id = $1 AND time >= $2 AND time < $3 AND \"{column}\" IS NOT NULL {shown} \
                  AND ($4::smallint IS NULL OR source = $4) \
                  ORDER BY time, source, \"{column}\" OFFSET $5 LIMIT $6"
             );

@@ -11,7 +11,7 @@ use platform::{Db, Flavour, MigrateError, Server, failure::in_words, migrate::lo
 use shared_protocol::Decimal;
 
 pub use self::retention::{Retained, retain};
-use crate::layout::{SOURCES, Slot, expression, layout};
+use crate::layout::{SOURCES, Slot, expression, is_position, layout};
 
 /// How many days ahead a natively partitioned table has partitions.
 const DAYS_AHEAD: i32 = 7;
@@ -23,8 +23,7 @@ const PARTITIONED: [(&str, &str, &str); 4] = [
     ("rollup_quarter", "bucket", "month"),
 ];
 /// What the views over the catalogue's columns say of themselves; another text has them made again.
-const READING: &str =
-    "Samples of the catalogue's signals, in their units: the float nearest to the exact decimal.";
+const READING: &str = "Samples of the catalogue's signals, in their units: the float nearest to the exact decimal. Positions that are not to be shown are NULL.";
 const SAMPLE_STEP: &str =
     "Samples of the catalogue's signals, one row each, in steps of their resolution.";
 
@@ -146,6 +145,7 @@ pub async fn missing(db: &Db, now: Timestamp) -> Result<Vec<String>, StorageErro
 
 /// A signal that has a column.
 struct Known {
+    name: String,
     column: String,
     column_type: String,
     unit: String,
@@ -163,6 +163,7 @@ async fn known_signals(tx: &Transaction<'_>) -> Result<Vec<(i32, Known)>, Storag
             row.get::<_, &str>("unit")
         );
         let known = Known {
+            name: row.get("name"),
             column: row.get("column_name"),
             column_type: row.get("column_type"),
             unit: row.get("unit"),
@@ -292,6 +293,11 @@ async fn create_views(tx: &Transaction<'_>) -> Result<(), StorageError> {
     let mut columns = String::new();
     columns.extend(known.iter().map(|(_, known)| {
         let expression = expression(&known.column, known.resolution);
+        let expression = if is_position(&known.name) {
+            format!("CASE WHEN platform.position_shown(asset_id, time) THEN {expression} END")
+        } else {
+            expression
+        };
         format!(",\n       {expression} AS \"{}\"", known.column)
     }));
     let mut comments = String::new();

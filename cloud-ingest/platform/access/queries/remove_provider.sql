@@ -1,0 +1,1 @@
+DELETE FROM access.oidc_provider WHERE name = $1

@@ -1,0 +1,1 @@
+UPDATE access.oidc_provider SET client_secret = $2 WHERE id = $1
