@@ -8,6 +8,7 @@ use web::Code;
 
 use crate::{
     http::{Answer, ask},
+    rooms::{clamd, with},
     serve::Wire,
     service::{EMBEDDED, Place, Service},
 };
@@ -95,7 +96,14 @@ fn people_sign_in_with_programs_and_pages() {
         );
         assert_eq!(
             known["permissions"],
-            json!(["assets.write", "gateways.read", "telemetry.read"])
+            json!([
+                "assets.write",
+                "files.read",
+                "files.write",
+                "gateways.read",
+                "jobs.read",
+                "telemetry.read"
+            ])
         );
         let next = post(
             &service,
@@ -409,6 +417,62 @@ fn pages_have_each_item_once_however_many_come_in_between() {
     });
 }
 
+/// The codes of people, webhooks, jobs and files.
+async fn reach_rooms(service: &Service, reached: &mut HashSet<String>) {
+    let file = "content-type: text/plain\r\n";
+    let person = json!({"email": "boss@example.com", "name": "Boss", "password": PASSWORD, "roles": ["administrator"]});
+    let made = service.post("/v1/users", "", &person.to_string()).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let boss = made.json()["id"].clone();
+    let signed = json!({"email": "boss@example.com", "password": PASSWORD}).to_string();
+    let tokens = service.post("/v1/sign-in", "", &signed).await.json();
+    let token = tokens["access_token"].as_str().unwrap();
+    let endpoint = json!({"url": "https://example.com/", "names": ["vehicle.ready"]}).to_string();
+    let send = async |headers: &str, content: &str| {
+        let headers = format!("{file}content-length: {}\r\n{headers}", content.len());
+        service
+            .ask("POST /v1/files?name=a", &headers, content)
+            .await
+    };
+    let kept = send("", "content").await;
+    assert_eq!(kept.status, 201, "{}", kept.body);
+    let links = format!("/v1/files/{}/links", kept.json()["id"]);
+    let link = service.post(&links, "", r#"{"seconds":1}"#).await.json();
+    let link = format!("GET {}", link["path"].as_str().unwrap());
+    crate::machine::until("the link has expired", 20, || async {
+        ask(&service.http, &link, "", "").await.status == 410
+    })
+    .await;
+    for answer in [
+        service.get("/v1/users?limit=0").await,
+        service.ask("POST /v1/users/999/disable", "", "").await,
+        service.post("/v1/users", "", &person.to_string()).await,
+        with(
+            service,
+            token,
+            &format!("POST /v1/users/{boss}/disable"),
+            "",
+        )
+        .await,
+        service.post("/v1/webhooks", "", &endpoint).await,
+        service.get("/v1/webhooks/999").await,
+        service.get("/v1/webhooks/999/deliveries/9").await,
+        service.get("/v1/jobs/dead/999").await,
+        service.get("/v1/files/999").await,
+        ask(&service.http, "GET /v1/links/AAAA", "", "").await,
+        ask(&service.http, &link, "", "").await,
+        send(
+            "content-digest: sha-256=:7XACtDnprIRfIjV9giusFERzD722AW0+yUMil7nsn3M=:\r\n",
+            "other",
+        )
+        .await,
+        send("", "EICAR").await,
+        send("", "DOWN").await,
+    ] {
+        reached.insert(code(&answer));
+    }
+}
+
 /// Each code of the table is what some request is answered with.
 #[test]
 fn every_problem_can_be_reached() {
@@ -428,6 +492,13 @@ fn every_problem_can_be_reached() {
             rest.trim_start_matches(|c| c != '/')
         );
         let place = Place::new(&through, EMBEDDED);
+        // A folder for files, and no key ring.
+        let text = std::fs::read_to_string(place.config()).unwrap();
+        let files = format!(
+            "[files]\nfolder = \"files\"\nclamd = \"{}\"\n",
+            clamd().await
+        );
+        std::fs::write(place.config(), text + &files).unwrap();
         let service = place.serve();
         add_user(&place, "viewer");
         let db = database.connect().await;
@@ -481,6 +552,7 @@ fn every_problem_can_be_reached() {
         ] {
             reached.insert(code(&answer));
         }
+        reach_rooms(&service, &mut reached).await;
         assert_eq!(
             service
                 .post("/v1/assets", "idempotency-key: a\r\n", r#"{"name":"a"}"#)

@@ -33,14 +33,11 @@ pub(crate) struct Service {
     pub(crate) key: String,
 }
 
-/// Every permission that routes want.
-pub(crate) const ALL: [&str; 5] = [
-    "telemetry.read",
-    "gateways.read",
-    "assets.write",
-    "keys.manage",
-    "metrics.read",
-];
+/// Every permission that there is.
+pub(crate) fn all() -> Vec<&'static str> {
+    let permissions = access::permission::catalogue().permissions.iter();
+    permissions.map(|one| one.name.as_str()).collect()
+}
 
 /// Every port is a free one.
 pub(crate) const EMBEDDED: &str = "[mqtt]\nlisten = \"127.0.0.1:0\"\n";
@@ -71,6 +68,16 @@ impl Place {
              [log]\nlevel = \"debug\"\n{mqtt}",
             self.database
         );
+        std::fs::write(self.config(), text).unwrap();
+    }
+
+    /// Gives it a key ring, and a folder for files with these keys beside it.
+    pub(crate) fn equip(&self, files: &str) {
+        let made = program().args(["vault", "new-key", "1"]).output().unwrap();
+        std::fs::write(self.folder.path().join("vault.keys"), made.stdout).unwrap();
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        let text = text.replace("[keys]\n", "[keys]\nvault = \"vault.keys\"\n");
+        let text = format!("{text}[files]\nfolder = \"files\"\n{files}");
         std::fs::write(self.config(), text).unwrap();
     }
 
@@ -109,7 +116,7 @@ impl Place {
             broker: Endpoint { address, tls: None },
             log,
             child,
-            key: self.key("default", &ALL),
+            key: self.key("default", &all()),
         }
     }
 

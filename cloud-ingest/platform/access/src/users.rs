@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use platform::{Scope, Tenant};
 use serde::Serialize;
+use serde_json::json;
 use totp_rs::{Builder, Secret, Totp};
 use utoipa::ToSchema;
 
@@ -104,6 +105,9 @@ impl Access {
             .await?;
         let id: i32 = row.ok_or(AccessError::Taken(email))?.get(0);
         give_roles(&tenant, id, &new.roles).await?;
+        let after = json!({"roles": new.roles});
+        self.note(&tenant, "access.add_user", &subject(id), None, Some(after))
+            .await?;
         tenant.commit().await?;
         Ok(id)
     }
@@ -137,10 +141,22 @@ impl Access {
     ) -> Result<(), AccessError> {
         check_roles(roles)?;
         let (tenant, id) = self.user(scope, email).await?;
-        tenant
-            .execute(include_str!("../queries/remove_roles.sql"), &[&id])
-            .await?;
+        let before: Vec<String> = tenant
+            .query(include_str!("../queries/remove_roles.sql"), &[&id])
+            .await?
+            .iter()
+            .map(|row| row.get(0))
+            .collect();
         give_roles(&tenant, id, roles).await?;
+        let (before, after) = (json!({"roles": before}), json!({"roles": roles}));
+        self.note(
+            &tenant,
+            "access.set_roles",
+            &subject(id),
+            Some(before),
+            Some(after),
+        )
+        .await?;
         tenant.commit().await?;
         self.seen.forget();
         Ok(())
@@ -158,7 +174,8 @@ impl Access {
         tenant
             .execute(include_str!("../queries/set_password.sql"), &[&id, &hash])
             .await?;
-        self.end_sessions(tenant, id, "password").await
+        self.end_sessions(tenant, id, "password", "access.set_password")
+            .await
     }
 
     /// Has somebody give one-time codes from now on. Returns what an authenticator reads: an `otpauth` URL.
@@ -170,6 +187,8 @@ impl Access {
                 include_str!("../queries/set_code_secret.sql"),
                 &[&id, &Some(secret.as_slice())],
             )
+            .await?;
+        self.note(&tenant, "access.require_codes", &subject(id), None, None)
             .await?;
         tenant.commit().await?;
         let email = normal(email)?;
@@ -188,7 +207,8 @@ impl Access {
                 &[&id, &self.clock.now()],
             )
             .await?;
-        self.end_sessions(tenant, id, "disabled").await
+        self.end_sessions(tenant, id, "disabled", "access.disable_user")
+            .await
     }
 
     async fn end_sessions(
@@ -196,6 +216,7 @@ impl Access {
         tenant: Tenant,
         id: i32,
         because: &str,
+        action: &str,
     ) -> Result<(), AccessError> {
         tenant
             .execute(
@@ -203,6 +224,7 @@ impl Access {
                 &[&id, &self.clock.now(), &because],
             )
             .await?;
+        self.note(&tenant, action, &subject(id), None, None).await?;
         tenant.commit().await?;
         self.seen.forget();
         Ok(())
@@ -222,6 +244,10 @@ impl Access {
             }),
         }
     }
+}
+
+fn subject(id: i32) -> String {
+    format!("user:{id}")
 }
 
 async fn give_roles(tenant: &Tenant, id: i32, roles: &[String]) -> Result<(), AccessError> {
