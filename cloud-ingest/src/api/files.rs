@@ -1,5 +1,7 @@
 //! Photos and documents: kept, listed, given out by links that expire.
 
+use std::fmt::Write as _;
+
 use ::audit::Entry;
 use axum::{
     Json,
@@ -305,7 +307,8 @@ fn percent(name: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             text.push(byte.into());
         } else {
-            text.push_str(&format!("%{byte:02X}"));
+            // Writing to a string does not fail.
+            let _ = write!(text, "%{byte:02X}");
         }
     }
     text
