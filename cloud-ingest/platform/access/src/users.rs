@@ -83,7 +83,8 @@ impl Access {
     pub async fn add_user(&self, scope: &Scope, new: &NewUser) -> Result<i32, AccessError> {
         let email = normal(&new.email)?;
         check_roles(&new.roles)?;
-        if !(1..=200).contains(&new.name.chars().count()) {
+        if !(1..=200).contains(&new.name.chars().count()) || new.name.chars().any(char::is_control)
+        {
             return Err(AccessError::Bad {
                 field: "name",
                 rule: "1 to 200 characters long".to_owned(),

@@ -132,7 +132,7 @@ fn media_type(headers: &HeaderMap) -> String {
     media.trim().to_ascii_lowercase()
 }
 
-/// The SHA-256 of `Content-Digest: sha-256=:…:`; digests by other algorithms are left alone.
+/// The SHA-256 of `Content-Digest: sha-256=:…:`; digests by other algorithms may stand beside it.
 fn announced(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
     let Some(value) = headers.get(CONTENT_DIGEST) else {
         return Ok(None);
@@ -141,8 +141,7 @@ fn announced(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
     let ours = text
         .split(',')
         .find_map(|one| one.trim().strip_prefix("sha-256="));
-    let Some(ours) = ours else { return Ok(None) };
-    ours.strip_prefix(':')
+    ours.and_then(|ours| ours.strip_prefix(':'))
         .and_then(|rest| rest.strip_suffix(':'))
         .and_then(|base64| BASE64_STANDARD.decode(base64).ok())
         .and_then(|bytes| bytes.try_into().ok())
