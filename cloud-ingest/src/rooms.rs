@@ -6,10 +6,10 @@ use platform::{Db, DbError, MigrateError, Room, Server, migrate};
 pub fn all() -> [Room; 11] {
     [
         platform::room(),
+        audit::room(),
         access::room(),
         web::room(),
         jobs::room(),
-        audit::room(),
         vault::room(),
         events::room(),
         telemetry::room(),

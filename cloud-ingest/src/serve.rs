@@ -12,7 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ::jobs::Bell;
 use access::{Access, oidc::Oidc};
+use events::{
+    live::{Live, Pace},
+    webhooks::Endpoints,
+};
+use outbound::{Client, Rules};
 use platform::{Backoff, Clock, Db, DbError};
 use telemetry::Ingestor;
 use tokio::{
@@ -22,6 +28,7 @@ use tokio::{
     time::{interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use vault::{Links, Secret};
 use web::limit::Limits;
 
 use crate::{
@@ -155,6 +162,7 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
         status: Arc::clone(&status),
     });
     let stop = CancellationToken::new();
+    let url = config.database.url.as_deref().unwrap_or_default();
     let access = Access::new(api_db.clone(), clock.clone()).with_ring(config.vault.clone());
     if let Some(ring) = &config.vault {
         let sealed = access.seal_codes(ring).await;
@@ -175,13 +183,29 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
         config.http.strangers_per_minute,
     ));
     let app = App {
-        db: api_db,
+        db: api_db.clone(),
         store: db.clone(),
         access: access.clone(),
         oidc,
         limits: Arc::clone(&limits),
         status: Arc::clone(&status),
         metrics: recorder.clone(),
+        clock: clock.clone(),
+        endpoints: config
+            .vault
+            .clone()
+            .map(|ring| Endpoints::new(ring, Client::new(Rules::STRANGERS))),
+        live: Live::new(
+            api_db,
+            Bell::listen(url, "events"),
+            Pace::DEFAULT,
+            stop.clone(),
+        ),
+        files: match config.files {
+            Some(place) => Some(place.open(&clock).map_err(Failure::run)?),
+            None => None,
+        },
+        links: Links::new(Secret::new(config.links)),
     };
     let mut http = JoinSet::new();
     let service = http::service(app)
@@ -189,11 +213,10 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
         .into_make_service_with_connect_info::<SocketAddr>();
     let asked = stop.clone();
     http.spawn(async move {
-        axum::serve(listener, service)
+        axum::serve(http::patient(listener), service)
             .with_graceful_shutdown(asked.cancelled_owned())
             .await
     });
-    let url = config.database.url.as_deref().unwrap_or_default();
     let sink = ::devices::Sink::new(db.clone(), clock.clone());
     let devices = Devices::start(
         &sink,

@@ -51,9 +51,12 @@ pub async fn add(
     kind: Option<AssetKind>,
     name: &str,
 ) -> Result<NewAsset, tokio_postgres::Error> {
+    let statement = tenant
+        .prepare_cached(include_str!("../queries/add_asset.sql"))
+        .await?;
     let row = tenant
         .query_one(
-            include_str!("../queries/add_asset.sql"),
+            &statement,
             &[
                 &tenant.scope().organization,
                 &kind.map(AssetKind::word),

@@ -1,68 +1,103 @@
-//! State changes of one asset: plugged, charging, alarms.
+//! The catalogue of events, and what happens as it happens.
 
+use ::events::Catalogue;
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse as _, Response},
 };
-use jiff::SignedDuration;
-use telemetry::read::{self, Cursor, EventPage, EventQuery, MOST_ROWS};
-use web::{Caller, Params, Problem, Problems};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use web::{Caller, Code, List, Params, Problem, Problems};
 
-use super::{assets, rollups::span};
 use crate::http::App;
 
-/// What is shown when nobody says from when.
-const USUAL: SignedDuration = SignedDuration::from_hours(7 * 24);
-
-/// What began and ended with an asset, oldest first: each change of a state, and until when it stayed so. Exact in
-/// whatever order its samples came.
-#[utoipa::path(
-    get, path = "/v1/assets/{id}/events", tag = "assets",
-    security(("bearer" = ["telemetry.read"]), ("page" = ["telemetry.read"])),
-    params(
-        ("id" = i32, Path, description = "The asset's number."),
-        ("event" = Option<String>, Query, description = "Only of this kind: `plugged`, `charging`, `charger status`, `alarm`."),
-        ("from" = Option<String>, Query, description = "From this time on (RFC 3339); a week before `to` when absent."),
-        ("to" = Option<String>, Query, description = "Before this time (RFC 3339); now when absent."),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "Most events of a page; 1000 when absent."),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before; give the same other parameters with it."),
-    ),
-    responses(
-        (status = 200, body = EventPage, description = "A page of them."),
-        Problems,
-        (status = 404, body = web::problem::Details, content_type = "application/problem+json", description = "`asset_not_found`"),
-    )
-)]
-pub async fn events(
-    State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
-    params: Params,
-) -> Result<Json<EventPage>, Problem> {
-    params.only(&["event", "from", "to", "limit", "cursor"])?;
-    let (from, to) = span(&params, USUAL)?;
-    let limit = params.integer("limit", 1, MOST_ROWS, 1000)?;
-    let cursor = params.cursor::<Cursor>()?;
-    let tenant = app.db.tenant(&caller.scope).await?;
-    let query = EventQuery {
-        asset: assets::own(&tenant, &id).await?.id,
-        event: text(&params, "event")?,
-        from,
-        to,
-        limit,
-        cursor,
-    };
-    let page = read::events(&tenant, &query).await?;
-    tenant.commit().await?;
-    Ok(Json(page))
+/// An event that there may be, in one version.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventKind {
+    /// Its name.
+    #[schema(example = "vehicle.ready")]
+    name: &'static str,
+    /// Version of its payload.
+    version: i16,
+    /// What it means.
+    about: &'static str,
+    /// The kind of thing it happens to: `vehicle` of `vehicle:17`.
+    subject: &'static str,
+    /// The permission without which nobody may read it.
+    permission: &'static str,
+    /// The payload's JSON Schema.
+    schema: Value,
+    /// A payload.
+    example: Value,
 }
 
-/// A text that a database can compare with.
-fn text(params: &Params, name: &str) -> Result<Option<String>, Problem> {
-    match params.text(name) {
-        Some(text) if text.contains('\0') => {
-            Err(Problem::parameter(name, "without the character 0", text))
+/// Every event that there may be, by name and version, in one page.
+#[utoipa::path(
+    get, path = "/v1/events", tag = "events",
+    security(("bearer" = []), ("page" = [])),
+    responses((status = 200, body = List<EventKind>, description = "All of them."), Problems)
+)]
+pub async fn catalogue(params: Params) -> Result<Json<List<EventKind>>, Problem> {
+    params.only(&[])?;
+    let items = Catalogue::get()
+        .events()
+        .map(|event| EventKind {
+            name: &event.name,
+            version: event.version,
+            about: &event.about,
+            subject: &event.aggregate,
+            permission: &event.permission,
+            schema: event.schema(),
+            example: event.example(),
+        })
+        .collect();
+    Ok(Json(List { items, next: None }))
+}
+
+/// What happens, as it happens: server-sent events whose `id` is a position. Whoever comes back with it in
+/// `Last-Event-ID` misses nothing; what is no longer kept is said by an event `gap`. Only events are told that one may
+/// read. A reader that does not keep up is closed, and everybody is after a while: come back then.
+#[utoipa::path(
+    get, path = "/v1/events/live", tag = "events",
+    security(("bearer" = []), ("page" = [])),
+    params(
+        ("names" = Option<String>, Query, description = "Only these events, with commas between them; all that one may read when absent.", example = "vehicle.ready,gateway.offline"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was seen; without it only what is to come is told."),
+    ),
+    responses((status = 200, body = String, content_type = "text/event-stream", description = "Events, without end."), Problems)
+)]
+pub async fn live(
+    State(app): State<App>,
+    caller: Caller,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    params.only(&["names"])?;
+    let catalogue = Catalogue::get();
+    let names: Vec<String> = match params.text("names") {
+        None => {
+            let readable = catalogue.readable(|permission| caller.permissions.has(permission));
+            readable.into_iter().map(str::to_owned).collect()
         }
-        text => Ok(text.map(str::to_owned)),
+        Some(text) => {
+            for name in text.split(',') {
+                let event = catalogue.newest(name).ok_or_else(|| {
+                    Problem::parameter("names", "events of `/v1/events`, with commas between", name)
+                })?;
+                caller.must(&event.permission)?;
+            }
+            text.split(',').map(str::to_owned).collect()
+        }
+    };
+    if names.is_empty() {
+        let detail = "there is no event that this caller may read";
+        return Err(Problem::new(Code::PermissionMissing, detail));
     }
+    let last = headers
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok());
+    Ok(app.live.sse(caller.scope, last, names).into_response())
 }

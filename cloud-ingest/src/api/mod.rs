@@ -1,14 +1,36 @@
 //! What the API answers. Each file is one subject; the frame is in [`crate::http`] and the room `web`.
 
 pub mod assets;
+pub mod audit;
 pub mod commands;
-pub mod events;
+pub mod dead;
 pub mod devices;
+pub mod events;
+pub mod files;
 pub mod gateways;
 pub mod keys;
+pub mod oidc;
 pub mod quarantine;
 pub mod rollups;
-pub mod oidc;
 pub mod series;
 pub mod sign_in;
 pub mod signals;
+pub mod states;
+pub mod users;
+pub mod webhooks;
+
+use web::{Code, Problem};
+
+/// The number that a path names.
+fn number(field: &str, text: &str) -> Result<i64, Problem> {
+    text.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| Problem::parameter(field, "a number from 1 on", text))
+}
+
+/// What can only be a fault of this program or of its machine.
+fn internal(error: &dyn std::fmt::Display) -> Problem {
+    tracing::error!(%error, "a request failed");
+    Problem::new(Code::Internal, "the log says more")
+}

@@ -3,6 +3,7 @@
 //! Every fault is told at once with file, line and key, and nothing is started before all of it is right. The keys
 //! themselves, as data, are in `schema`.
 
+mod files;
 mod schema;
 
 use std::{
@@ -27,6 +28,7 @@ use vault::Ring;
 use self::schema::broker;
 use crate::keys;
 
+pub use files::Place;
 pub use schema::SCHEMA;
 
 /// What the file says, complete and believed.
@@ -48,6 +50,10 @@ pub struct Config {
     pub geotab: Geotab,
     /// The keys that seal secrets.
     pub vault: Option<Ring>,
+    /// Where files are kept.
+    pub files: Option<Place>,
+    /// The key of links to files: made of the one that signs, so that there is one secret less to be kept.
+    pub links: [u8; 32],
     /// The log.
     pub log: Log,
 }
@@ -174,6 +180,7 @@ struct File {
     teltonika: TeltonikaTable,
     geotab: Geotab,
     keys: Keys,
+    files: files::Table,
     log: Log,
 }
 
@@ -274,6 +281,7 @@ impl Config {
                 })
             });
         let vault = read_ring(file.keys.vault.as_deref(), spans, &mut faults);
+        let place = files::place(&file.files, spans, &mut faults);
         match (broker, signing) {
             (Some(broker), Ok(signing)) if faults.is_empty() => Ok(Self {
                 database: file.database,
@@ -282,8 +290,10 @@ impl Config {
                 ingest: file.ingest,
                 teltonika,
                 geotab: file.geotab,
+                links: files::links(&signing),
                 signing,
                 vault,
+                files: place,
                 log: file.log,
             }),
             (_, signing) => {

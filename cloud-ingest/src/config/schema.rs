@@ -40,6 +40,8 @@ pub static SCHEMA: Schema = Schema {
         )
         .presence(Presence::Default("{}")),
         Key::table("keys", &KEYS, "Keys of the cloud."),
+        Key::table("files", &FILES, "Where photos and documents are kept.")
+            .presence(Presence::Default("{}")),
         Key::table("log", &LOG, "The log, on standard error.").presence(Presence::Default("{}")),
     ],
 };
@@ -322,6 +324,55 @@ static KEYS: Schema = Schema {
             "\"vault.keys\"",
             "File with the keys that seal secrets, one a line; `cloud-ingest vault new-key` prints one. Without it webhooks are \
          not delivered.",
+        ),
+    ],
+};
+
+static FILES: Schema = Schema {
+    name: "files",
+    about: "Where photos and documents are kept: in a folder, or in a bucket of S3-compatible storage. Without either none \
+        are taken.",
+    keys: &[
+        Key::optional(
+            "folder",
+            Kind::Path,
+            "\"files\"",
+            "A folder of this machine; it is made when it is missing.",
+        ),
+        Key::optional(
+            "endpoint",
+            Kind::Text,
+            "\"https://s3.us-east-1.amazonaws.com\"",
+            "The service of a bucket; http only on this machine.",
+        ),
+        Key::optional("bucket", Kind::Text, "\"patio\"", "The bucket."),
+        Key::with_default(
+            "region",
+            Kind::Text,
+            "\"us-east-1\"",
+            "\"us-east-1\"",
+            "Its region; us-east-1 or auto where there are none.",
+        ),
+        Key::optional(
+            "key_id",
+            Kind::Text,
+            "\"AKIA…\"",
+            "The id of the access key.",
+        ),
+        Key::optional("key", Kind::Path, "\"s3.key\"", "File with the access key."),
+        Key::with_default(
+            "path_style",
+            Kind::Bool,
+            "true",
+            "true",
+            "Whether the bucket is a part of the path (MinIO, Ceph) and not of the host's name (Amazon).",
+        ),
+        Key::optional(
+            "clamd",
+            Kind::Text,
+            "\"/run/clamav/clamd.ctl\"",
+            "Where ClamAV's clamd listens: a Unix socket, or address and port. What it does not call clean is refused; \
+             without it files are kept unscanned, and say so.",
         ),
     ],
 };

@@ -8,7 +8,7 @@
 
 pub mod health;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use access::{Access, oidc::Oidc};
 use axum::{
@@ -16,10 +16,14 @@ use axum::{
     extract::FromRef,
     http::StatusCode,
     middleware::{from_fn, from_fn_with_state, map_response},
+    serve::{ListenerExt as _, TapIo},
 };
 use depots::Depots;
+use events::{live::Live, webhooks::Endpoints};
 use metrics_exporter_prometheus::PrometheusHandle;
 use platform::{Clock, Db};
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
 use tower_http::{limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 use utoipa::{
     Modify, OpenApi,
@@ -30,6 +34,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
+use vault::{Files, Links};
 use web::{
     Code, DEADLINE, Guard, MAX_BODY, Problem,
     guard::{self, Unclear},
@@ -38,6 +43,11 @@ use web::{
 };
 
 use crate::{api, status::Status};
+
+/// Longest time that a request with a file may take.
+const DEADLINE_LARGE: Duration = Duration::from_mins(5);
+/// How long the other side of a connection may take nothing of what it is sent.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// What handlers share.
 #[derive(Clone)]
@@ -56,6 +66,16 @@ pub struct App {
     pub status: Arc<Status>,
     /// The metrics.
     pub metrics: PrometheusHandle,
+    /// The time.
+    pub clock: Clock,
+    /// Makes endpoints of webhooks; without a key ring there is none.
+    pub endpoints: Option<Endpoints>,
+    /// What happens, as it happens.
+    pub live: Live,
+    /// Keeps files, where a place for them is named.
+    pub files: Option<Files>,
+    /// Makes links to files.
+    pub links: Links,
 }
 
 impl FromRef<App> for Depots {
@@ -87,6 +107,12 @@ impl FromRef<App> for Depots {
         (name = "quarantine", description = "Messages of gateways that could not be used."),
         (name = "depots", description = "What stands in depots, as their files say it."),
         (name = "devices", description = "Trackers, vehicles of telematics services, devices that speak JSON."),
+        (name = "users", description = "People and their roles."),
+        (name = "files", description = "Photos and documents."),
+        (name = "events", description = "What can happen, and what happens."),
+        (name = "webhooks", description = "Where events are sent to, and what came of it."),
+        (name = "jobs", description = "Work that was given up."),
+        (name = "audit", description = "Who did what."),
         (name = "health", description = "For load balancers and monitoring."),
     )
 )]
@@ -139,8 +165,8 @@ impl Modify for Reference {
     }
 }
 
-/// All routes with their description.
-pub fn routes() -> OpenApiRouter<App> {
+/// All routes that answer soon and read little, with their description.
+fn quick() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
@@ -161,41 +187,82 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(api::gateways::list))
         .routes(routes!(api::devices::list))
         .routes(routes!(api::rollups::rollups))
-        .routes(routes!(api::events::events))
+        .routes(routes!(api::states::events))
         .routes(routes!(api::commands::list, api::commands::send))
         .routes(routes!(api::commands::show))
         .routes(routes!(api::quarantine::list))
         .routes(routes!(api::quarantine::show))
         .routes(routes!(api::quarantine::readmit))
-        .layer(RequestBodyLimitLayer::new(MAX_BODY))
-        // Its bodies are longer; it limits them itself.
+        .routes(routes!(api::users::list, api::users::add))
+        .routes(routes!(api::users::roles))
+        .routes(routes!(api::users::set_roles))
+        .routes(routes!(api::users::set_password))
+        .routes(routes!(api::users::require_codes))
+        .routes(routes!(api::users::disable))
+        .routes(routes!(api::events::catalogue))
+        .routes(routes!(api::events::live))
+        .routes(routes!(api::webhooks::list, api::webhooks::add))
+        .routes(routes!(api::webhooks::get, api::webhooks::remove))
+        .routes(routes!(api::webhooks::rotate))
+        .routes(routes!(api::webhooks::enable))
+        .routes(routes!(api::webhooks::deliveries))
+        .routes(routes!(api::webhooks::delivery))
+        .routes(routes!(api::webhooks::replay))
+        .routes(routes!(api::dead::list))
+        .routes(routes!(api::dead::get, api::dead::discard))
+        .routes(routes!(api::dead::replay))
+        .routes(routes!(api::audit::list))
+        .routes(routes!(api::files::list))
+        .routes(routes!(api::files::get, api::files::remove))
+        .routes(routes!(api::files::link))
+}
+
+/// Those that carry files and depots; they say themselves how long a body may be.
+fn large() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(api::files::add))
+        .routes(routes!(api::files::follow))
         .merge(depots::routes())
 }
 
 /// The OpenAPI description.
 pub fn document() -> Document {
-    routes().into_openapi()
+    quick().merge(large()).into_openapi()
+}
+
+/// A listener whose connections end when the other side takes nothing for a while, as a stream's reader that is stuck.
+pub fn patient(listener: TcpListener) -> TapIo<TcpListener, fn(&mut TcpStream)> {
+    listener.tap_io(|connection| {
+        if let Err(error) = SockRef::from(&*connection).set_tcp_user_timeout(Some(STUCK)) {
+            tracing::debug!(%error, "a connection has no time limit");
+        }
+    })
 }
 
 /// The whole service. Fails when a route does not say who may use it.
 pub fn service(app: App) -> Result<Router, Unclear> {
-    let (router, document) = routes().split_for_parts();
-    let described = serde_json::to_value(&document).unwrap_or_default();
+    let described = serde_json::to_value(document()).unwrap_or_default();
     let guard = Guard::new(&described, app.access.clone(), Arc::clone(&app.limits))?;
-    Ok(router
+    let within = |longest| TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, longest);
+    let (quick, _) = quick().split_for_parts();
+    let quick = quick
+        .layer(from_fn_with_state(guard.clone(), guard::guard))
+        .layer(RequestBodyLimitLayer::new(MAX_BODY))
+        .layer(within(DEADLINE));
+    let (large, _) = large().split_for_parts();
+    let large = large
+        .layer(from_fn_with_state(guard, guard::guard))
+        .layer(within(DEADLINE_LARGE));
+    Ok(quick
+        .merge(large)
         .with_state(app)
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document()))
         .fallback(|| async {
             Problem::new(
                 Code::RouteNotFound,
                 "there is no such route; /docs shows all",
             )
         })
-        .layer(from_fn_with_state(guard, guard::guard))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::GATEWAY_TIMEOUT,
-            DEADLINE,
-        ))
         .layer(map_response(problem::from_bare))
         .layer(from_fn(request::identify)))
 }

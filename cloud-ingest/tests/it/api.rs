@@ -350,34 +350,58 @@ fn the_document_lists_every_route() {
             "/v1/assets/{id}/latest",
             "/v1/assets/{id}/rollups",
             "/v1/assets/{id}/series",
+            "/v1/audit",
             "/v1/commands",
             "/v1/commands/{id}",
             "/v1/depots",
             "/v1/depots/{id}",
+            "/v1/events",
+            "/v1/events/live",
+            "/v1/files",
+            "/v1/files/{id}",
+            "/v1/files/{id}/links",
             "/v1/gateways",
+            "/v1/jobs/dead",
+            "/v1/jobs/dead/{id}",
+            "/v1/jobs/dead/{id}/replay",
             "/v1/keys",
             "/v1/keys/{id}",
             "/v1/keys/{id}/rotate",
+            "/v1/links/{token}",
             "/v1/me",
             "/v1/quarantine",
             "/v1/quarantine/{id}",
             "/v1/quarantine/{id}/readmit",
             "/v1/refresh",
+            "/v1/roles",
             "/v1/sign-in",
             "/v1/sign-out",
             "/v1/signals",
+            "/v1/users",
+            "/v1/users/{id}/codes",
+            "/v1/users/{id}/disable",
+            "/v1/users/{id}/password",
+            "/v1/users/{id}/roles",
+            "/v1/webhooks",
+            "/v1/webhooks/{id}",
+            "/v1/webhooks/{id}/deliveries",
+            "/v1/webhooks/{id}/deliveries/{delivery}",
+            "/v1/webhooks/{id}/enable",
+            "/v1/webhooks/{id}/replay",
+            "/v1/webhooks/{id}/rotate",
         ];
         let mut sorted = paths.clone();
         sorted.sort();
         assert_eq!(sorted, expected);
         for path in paths {
             for (method, operation) in served["paths"][path].as_object().unwrap() {
-                let line = format!("{} {}", method.to_uppercase(), path.replace("{id}", "1"));
-                // Nobody gets anywhere under /v1, but to where one signs in.
+                let filled = path.replace("{id}", "1").replace("{delivery}", "1");
+                let line = format!("{} {filled}", method.to_uppercase());
+                // Nobody gets anywhere under /v1, but to where one signs in, and with a link that was given out.
                 let answer = http::ask(&service.http, &line, "content-length: 0\r\n", "").await;
                 assert!(!answer.body.contains("route_not_found"), "{line}");
                 let open = !path.starts_with("/v1/")
-                    || ["/v1/sign-in", "/v1/refresh"].contains(&path.as_str());
+                    || ["/v1/sign-in", "/v1/refresh", "/v1/links/{token}"].contains(&path.as_str());
                 assert_eq!(
                     answer.body.contains("unauthenticated"),
                     !open,

@@ -6,11 +6,14 @@ use platform::{
     Db, OrganizationId, Register, Scope,
     testing::{TestDatabase, on_each_database},
 };
+use serde_json::json;
 use shared_protocol::Stream;
 use tokio_postgres::{Client, NoTls, Row};
 
 use crate::{
     http,
+    machine::until,
+    rooms::{scope, tell},
     service::{EMBEDDED, Place, Service},
 };
 
@@ -30,6 +33,25 @@ async fn furnish(place: &Place, service: &Service) {
         .post("/v1/assets", "idempotency-key: a\r\n", body)
         .await;
     assert_eq!(made.status, 201, "{}", made.body);
+    let body = r#"{"url":"https://receiver.invalid/","names":["vehicle.ready"]}"#;
+    let made = service.post("/v1/webhooks", "", body).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let headers = "content-type: text/plain\r\ncontent-length: 7\r\n";
+    let made = service
+        .ask("POST /v1/files?name=a", headers, "content")
+        .await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let db = Db::connect(&place.database, 2).await.unwrap();
+    let own = scope(&db, "default").await;
+    let payload = json!({"asset": 1, "state_of_charge": 50.0});
+    tell(&db, &own, "vehicle.ready", "1", payload).await;
+    until("an event is delivered", 30, || async {
+        let page = service.get("/v1/webhooks/1/deliveries").await.json();
+        page["items"]
+            .as_array()
+            .is_some_and(|items| !items.is_empty())
+    })
+    .await;
     place.run(&[
         "user",
         "add",
@@ -58,6 +80,7 @@ async fn count(client: &Client, sql: &str) -> Result<i64, tokio_postgres::Error>
 fn an_organization_sees_its_own() {
     on_each_database(async |database: TestDatabase| {
         let place = Place::new(&database.url, EMBEDDED);
+        place.equip("");
         let service = place.serve();
         furnish(&place, &service).await;
         let own = service.get("/v1/assets").await.json();
@@ -96,16 +119,12 @@ fn an_organization_sees_its_own() {
 fn no_table_or_view_shows_anothers_rows() {
     on_each_database(async |database: TestDatabase| {
         let place = Place::new(&database.url, EMBEDDED);
+        place.equip("");
         let service = place.serve();
         furnish(&place, &service).await;
         place.key("other", &["telemetry.read"]);
         let db = database.connect().await;
-        let register = Register::new(db.clone(), platform::Clock::system());
-        let scope = async |name: &str| {
-            let id = register.organization(name).await.unwrap().unwrap();
-            Scope::of_system(id, "test")
-        };
-        let (own, other) = (scope("default").await, scope("other").await);
+        let (own, other) = (scope(&db, "default").await, scope(&db, "other").await);
         let nobody = Scope::of_system(OrganizationId(999_999), "test");
         let (mut seen, mut readable, mut closed) = (Vec::new(), 0, 0);
         for row in relations(&db).await {
@@ -189,6 +208,11 @@ fn no_table_or_view_shows_anothers_rows() {
             "access.api_key",
             "access.\"user\"",
             "web.answer",
+            "vault.file",
+            "events.endpoint",
+            "events.log",
+            "events.delivery",
+            "audit.entry",
             "telemetry.latest",
             "telemetry.own_reading",
         ] {
@@ -206,6 +230,7 @@ fn no_table_or_view_shows_anothers_rows() {
 fn a_dashboard_reads_its_own_organization_whatever_its_sql_says() {
     on_each_database(async |database: TestDatabase| {
         let place = Place::new(&database.url, EMBEDDED);
+        place.equip("");
         let service = place.serve();
         furnish(&place, &service).await;
         place.key("other", &["telemetry.read"]);

@@ -33,19 +33,11 @@ pub(crate) struct Service {
     pub(crate) key: String,
 }
 
-/// Every permission that routes want.
-pub(crate) const ALL: [&str; 10] = [
-    "telemetry.read",
-    "gateways.read",
-    "commands.send",
-    "quarantine.readmit",
-    "devices.read",
-    "assets.write",
-    "keys.manage",
-    "metrics.read",
-    "depots.read",
-    "depots.write",
-];
+/// Every permission that there is.
+pub(crate) fn all() -> Vec<&'static str> {
+    let permissions = access::permission::catalogue().permissions.iter();
+    permissions.map(|one| one.name.as_str()).collect()
+}
 
 /// Every port is a free one.
 pub(crate) const EMBEDDED: &str = "[mqtt]\nlisten = \"127.0.0.1:0\"\n";
@@ -78,6 +70,13 @@ impl Place {
              [log]\nlevel = \"debug\"\n{mqtt}",
             self.database
         );
+        std::fs::write(self.config(), text).unwrap();
+    }
+
+    /// Gives it a folder for files with these keys beside it.
+    pub(crate) fn equip(&self, files: &str) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        let text = format!("{text}[files]\nfolder = \"files\"\n{files}");
         std::fs::write(self.config(), text).unwrap();
     }
 
@@ -116,7 +115,7 @@ impl Place {
             broker: Endpoint { address, tls: None },
             log,
             child,
-            key: self.key("default", &ALL),
+            key: self.key("default", &all()),
         }
     }
 

@@ -1,1 +1,1 @@
-DELETE FROM access.user_role WHERE user_id = $1
+DELETE FROM access.user_role WHERE user_id = $1 RETURNING role

@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use jiff::Timestamp;
 use platform::Scope;
 use serde::Serialize;
+use serde_json::json;
 use tokio_postgres::Row;
 use utoipa::ToSchema;
 
@@ -83,6 +84,10 @@ impl Access {
         let tenant = self.db.tenant(scope).await?;
         let scopes: Vec<String> = permissions.names().into_iter().map(str::to_owned).collect();
         let made = insert(&tenant, scope, name, &scopes, self.clock.now(), expires_at).await?;
+        let after = json!({"scopes": scopes, "expires_at": expires_at});
+        let subject = format!("key:{}", made.id);
+        self.note(&tenant, "access.add_key", &subject, None, Some(after))
+            .await?;
         tenant.commit().await?;
         Ok(made)
     }
@@ -132,6 +137,10 @@ impl Access {
                 &[&id, &made.id, &later(now, overlap)],
             )
             .await?;
+        let after = json!({"rotated_to": made.id, "overlap_s": overlap.as_secs()});
+        let subject = format!("key:{id}");
+        self.note(&tenant, "access.rotate_key", &subject, None, Some(after))
+            .await?;
         tenant.commit().await?;
         self.seen.forget();
         Ok(made)
@@ -146,13 +155,20 @@ impl Access {
                 &[&id, &self.clock.now()],
             )
             .await?;
+        if changed == 0 {
+            return Err(no_key(id));
+        }
+        self.note(
+            &tenant,
+            "access.revoke_key",
+            &format!("key:{id}"),
+            None,
+            None,
+        )
+        .await?;
         tenant.commit().await?;
         self.seen.forget();
-        if changed == 0 {
-            Err(no_key(id))
-        } else {
-            Ok(())
-        }
+        Ok(())
     }
 }
 

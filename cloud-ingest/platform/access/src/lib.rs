@@ -6,6 +6,7 @@
 //! - [`users`]: people; [`keys`]: keys of programs
 //! - [`sign_in`]: from a password to a session; [`session`]: its tokens, refreshed and ended
 //! - [`oidc`]: signing in at an organisation's own provider
+//! - `trail`: what is done to users and keys is audited
 //! - [`who`]: from what a request shows to who asks and what they may
 //!
 //! Whoever guesses learns nothing: an unknown address, a wrong password, a locked account and a disabled user get the
@@ -19,6 +20,7 @@ pub mod permission;
 pub mod secret;
 pub mod session;
 pub mod sign_in;
+mod trail;
 pub mod users;
 pub mod who;
 

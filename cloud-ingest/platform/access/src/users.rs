@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use platform::{Scope, Tenant};
 use serde::Serialize;
+use serde_json::json;
 use totp_rs::{Builder, Secret, Totp};
 use utoipa::ToSchema;
 use vault::{Column, Ring};
@@ -96,7 +97,8 @@ impl Access {
     pub async fn add_user(&self, scope: &Scope, new: &NewUser) -> Result<i32, AccessError> {
         let email = normal(&new.email)?;
         check_roles(&new.roles)?;
-        if !(1..=200).contains(&new.name.chars().count()) {
+        if !(1..=200).contains(&new.name.chars().count()) || new.name.chars().any(char::is_control)
+        {
             return Err(AccessError::Bad {
                 field: "name",
                 rule: "1 to 200 characters long".to_owned(),
@@ -118,6 +120,9 @@ impl Access {
             .await?;
         let id: i32 = row.ok_or(AccessError::Taken(email))?.get(0);
         give_roles(&tenant, id, &new.roles).await?;
+        let after = json!({"roles": new.roles});
+        self.note(&tenant, "access.add_user", &subject(id), None, Some(after))
+            .await?;
         tenant.commit().await?;
         Ok(id)
     }
@@ -151,10 +156,22 @@ impl Access {
     ) -> Result<(), AccessError> {
         check_roles(roles)?;
         let (tenant, id) = self.user(scope, email).await?;
-        tenant
-            .execute(include_str!("../queries/remove_roles.sql"), &[&id])
-            .await?;
+        let before: Vec<String> = tenant
+            .query(include_str!("../queries/remove_roles.sql"), &[&id])
+            .await?
+            .iter()
+            .map(|row| row.get(0))
+            .collect();
         give_roles(&tenant, id, roles).await?;
+        let (before, after) = (json!({"roles": before}), json!({"roles": roles}));
+        self.note(
+            &tenant,
+            "access.set_roles",
+            &subject(id),
+            Some(before),
+            Some(after),
+        )
+        .await?;
         tenant.commit().await?;
         self.seen.forget();
         Ok(())
@@ -172,7 +189,8 @@ impl Access {
         tenant
             .execute(include_str!("../queries/set_password.sql"), &[&id, &hash])
             .await?;
-        self.end_sessions(tenant, id, "password").await
+        self.end_sessions(tenant, id, "password", "access.set_password")
+            .await
     }
 
     /// Has somebody give one-time codes from now on. Returns what an authenticator reads: an `otpauth` URL. Needs a key
@@ -187,6 +205,8 @@ impl Access {
                 include_str!("../queries/set_code_secret.sql"),
                 &[&id, &sealed],
             )
+            .await?;
+        self.note(&tenant, "access.require_codes", &subject(id), None, None)
             .await?;
         tenant.commit().await?;
         let email = normal(email)?;
@@ -231,7 +251,8 @@ impl Access {
                 &[&id, &self.clock.now()],
             )
             .await?;
-        self.end_sessions(tenant, id, "disabled").await
+        self.end_sessions(tenant, id, "disabled", "access.disable_user")
+            .await
     }
 
     async fn end_sessions(
@@ -239,6 +260,7 @@ impl Access {
         tenant: Tenant,
         id: i32,
         because: &str,
+        action: &str,
     ) -> Result<(), AccessError> {
         tenant
             .execute(
@@ -246,6 +268,7 @@ impl Access {
                 &[&id, &self.clock.now(), &because],
             )
             .await?;
+        self.note(&tenant, action, &subject(id), None, None).await?;
         tenant.commit().await?;
         self.seen.forget();
         Ok(())
@@ -265,6 +288,10 @@ impl Access {
             }),
         }
     }
+}
+
+fn subject(id: i32) -> String {
+    format!("user:{id}")
 }
 
 async fn give_roles(tenant: &Tenant, id: i32, roles: &[String]) -> Result<(), AccessError> {

@@ -25,7 +25,7 @@ struct World {
 
 async fn world(database: &TestDatabase) -> World {
     let db = database.connect().await;
-    migrate(&db, &[platform::room(), access::room()])
+    migrate(&db, &[platform::room(), audit::room(), access::room()])
         .await
         .unwrap();
     let (clock, hand) = Clock::by_hand(Timestamp::from_second(1_790_000_000).unwrap());

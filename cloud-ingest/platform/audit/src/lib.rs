@@ -16,7 +16,7 @@
 mod record;
 pub mod verify;
 
-pub use record::{Entry, Recorded, Was, record, trail};
+pub use record::{Entry, Filter, Recorded, Was, record, trail};
 pub use verify::{Anchor, Fault, Finding, Report, verify};
 
 /// A connection on which a transaction is open: `&Tenant` and `&Client` of [`platform`] become one where it is wanted.

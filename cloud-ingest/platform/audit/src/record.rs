@@ -2,8 +2,10 @@
 
 use jiff::Timestamp;
 use platform::{OrganizationId, Scope};
+use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::types::ToSql;
+use utoipa::ToSchema;
 
 use crate::Tx;
 
@@ -59,7 +61,7 @@ pub async fn record(
 }
 
 /// An entry that was read.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Was {
     /// Its number in the chain.
     pub seq: i64,
@@ -71,19 +73,30 @@ pub struct Was {
     pub action: String,
     /// To what.
     pub subject: String,
-    /// As it was.
+    /// As it was; null: it was not there.
     pub before: Option<Value>,
-    /// As it is since.
+    /// As it is since; null: it is gone.
     pub after: Option<Value>,
     /// In which request.
     pub request_id: String,
 }
 
-/// What was done to a subject, or to anything, the newest first, before a number or from the last on.
+/// Which entries are looked for; all of them when nothing is said.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter<'a> {
+    /// Done to this: `vehicle:17`.
+    pub subject: Option<&'a str>,
+    /// Done by this one: `user:12`.
+    pub actor: Option<&'a str>,
+    /// In this request.
+    pub request: Option<&'a str>,
+}
+
+/// What was done, the newest first, before a number or from the last on.
 pub async fn trail(
     tx: &Tx,
     organization: OrganizationId,
-    subject: Option<&str>,
+    filter: Filter<'_>,
     before: Option<i64>,
     limit: u32,
 ) -> Result<Vec<Was>, tokio_postgres::Error> {
@@ -93,7 +106,14 @@ pub async fn trail(
     let rows = tx
         .query(
             &statement,
-            &[&subject, &before, &organization, &i64::from(limit)],
+            &[
+                &filter.subject,
+                &filter.actor,
+                &filter.request,
+                &before,
+                &organization,
+                &i64::from(limit),
+            ],
         )
         .await?;
     Ok(rows

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use audit::{Entry, Fault, Finding, Report, record, trail, verify};
+use audit::{Entry, Fault, Filter, Finding, Report, record, trail, verify};
 use jiff::Timestamp;
 use platform::{
     Db, OrganizationId, Scope, migrate,
@@ -125,7 +125,11 @@ fn entries_written_at_the_same_time_make_one_sound_chain_for_each_organisation()
         );
 
         let tx = db.tenant(&other).await.unwrap();
-        let own = trail(&tx, other.organization, Some("vehicle:17"), None, 1000)
+        let of_vehicle = Filter {
+            subject: Some("vehicle:17"),
+            ..Filter::default()
+        };
+        let own = trail(&tx, other.organization, of_vehicle, None, 1000)
             .await
             .unwrap();
         assert_eq!(
@@ -134,7 +138,40 @@ fn entries_written_at_the_same_time_make_one_sound_chain_for_each_organisation()
         );
         assert_eq!(own[0].request_id, other.request.as_str());
         assert_eq!(own[0].after.as_ref().unwrap()["a"], "año \"7\"\n");
-        let theirs = trail(&tx, acme.organization, None, None, 1000)
+        for (filter, count) in [
+            (
+                Filter {
+                    actor: Some("system:test"),
+                    ..of_vehicle
+                },
+                40,
+            ),
+            (
+                Filter {
+                    actor: Some("user:1"),
+                    ..of_vehicle
+                },
+                0,
+            ),
+            (
+                Filter {
+                    request: Some(other.request.as_str()),
+                    ..Filter::default()
+                },
+                40,
+            ),
+            (
+                Filter {
+                    request: Some("another"),
+                    ..Filter::default()
+                },
+                0,
+            ),
+        ] {
+            let found = trail(&tx, other.organization, filter, None, 1000).await;
+            assert_eq!(found.unwrap().len(), count, "{filter:?}");
+        }
+        let theirs = trail(&tx, acme.organization, Filter::default(), None, 1000)
             .await
             .unwrap();
         assert!(

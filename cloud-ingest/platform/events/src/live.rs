@@ -3,18 +3,24 @@
 //! `id` is the position in the log of the organisation. A browser that comes back sends it as `Last-Event-ID` and misses
 //! nothing that the log still has; what it has forgotten is said by an event `gap` with the first position that follows.
 //! No connection to the database is held while nothing happens.
+//!
+//! A reader that does not read is closed, and so is everyone after a while: whoever comes back shows again who they are.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt as _, stream};
 use jobs::Bell;
 use platform::{Db, DbError, Scope};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::webhooks::told;
 
 const BATCH: i64 = 100;
+/// How many events are read ahead of a reader.
+const AHEAD: usize = 32;
 /// How long a browser waits before it comes back.
 const COME_BACK: Duration = Duration::from_secs(3);
 
@@ -37,18 +43,47 @@ pub enum Item {
     },
 }
 
+/// How fast streams go, and how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// How often the log is looked at although the bell has not rung.
+    pub look: Duration,
+    /// After how long without an event a comment is sent, so that both ends know that the other is there.
+    pub heartbeat: Duration,
+    /// How long a reader may leave what it is sent unread before it is closed.
+    pub patience: Duration,
+    /// How long a stream goes on: then the caller comes back and shows who it is.
+    pub longest: Duration,
+}
+
+impl Pace {
+    /// 5 s, 15 s, 30 s, 15 min.
+    pub const DEFAULT: Self = Self {
+        look: Duration::from_secs(5),
+        heartbeat: Duration::from_secs(15),
+        patience: Duration::from_secs(30),
+        longest: Duration::from_mins(15),
+    };
+}
+
 /// Reads logs.
 #[derive(Clone, Debug)]
 pub struct Live {
     db: Db,
     bell: Bell,
-    look: Duration,
+    pace: Pace,
+    stop: CancellationToken,
 }
 
 impl Live {
-    /// Looks every so often although the bell (channel `events`) has not rung.
-    pub const fn new(db: Db, bell: Bell, look: Duration) -> Self {
-        Self { db, bell, look }
+    /// Reads when the bell (channel `events`) rings, until it is stopped.
+    pub const fn new(db: Db, bell: Bell, pace: Pace, stop: CancellationToken) -> Self {
+        Self {
+            db,
+            bell,
+            pace,
+            stop,
+        }
     }
 
     /// What came after a position (`None`: what is to come), of these names, as it comes. Ends when the database is away:
@@ -75,7 +110,7 @@ impl Live {
                 }
             }
         });
-        futures::StreamExt::flatten(batches)
+        batches.flatten()
     }
 
     /// The same as an answer over HTTP, for a handler that knows who asks. `last` is the header `Last-Event-ID`; what is
@@ -90,10 +125,39 @@ impl Live {
             .and_then(|text| text.trim().parse().ok())
             .filter(|at| *at >= 0);
         let items = self.follow(scope, after, names);
-        let said = futures::StreamExt::map(items, |item| Ok(say(item)));
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        tokio::spawn(feed(items, sender, self.pace, self.stop.clone()));
+        let said = stream::unfold(receiver, |mut receiver| async move {
+            let event = receiver.recv().await?;
+            Some((Ok(event), receiver))
+        });
         let first = stream::iter([Ok(Event::default().retry(COME_BACK))]);
-        Sse::new(futures::StreamExt::chain(first, said))
-            .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+        Sse::new(first.chain(said)).keep_alive(KeepAlive::new().interval(self.pace.heartbeat))
+    }
+}
+
+/// Sends what is read, as long as it is taken.
+async fn feed(
+    items: impl Stream<Item = Item>,
+    sender: mpsc::Sender<Event>,
+    pace: Pace,
+    stop: CancellationToken,
+) {
+    let end = async {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(pace.longest) => {}
+            () = sender.closed() => {}
+        }
+    };
+    let mut items = pin!(items.take_until(end));
+    while let Some(item) = items.next().await {
+        if let Err(mpsc::error::SendTimeoutError::Timeout(_)) =
+            sender.send_timeout(say(item), pace.patience).await
+        {
+            tracing::info!("a live stream is closed: its reader does not keep up");
+            return;
+        }
     }
 }
 
@@ -131,7 +195,7 @@ impl Reader {
                 return Ok(items);
             }
             if !more {
-                self.live.bell.wait(self.live.look).await;
+                self.live.bell.wait(self.live.pace.look).await;
             }
         }
     }

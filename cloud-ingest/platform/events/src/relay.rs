@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jobs::{Bell, House};
-use platform::{Backoff, Clock, Db, DbError, OrganizationId, Scope};
+use platform::{Backoff, Clock, Db, DbError, OrganizationId};
 use tokio_util::sync::CancellationToken;
 
 use crate::webhooks::Deliver;
@@ -108,16 +108,25 @@ impl Relay {
         let rows = tx
             .query(&statement, &[&organization, &head, &(head + moved), &now])
             .await?;
-        let deliveries: Vec<Deliver> = rows
+        let deliveries: Vec<(Deliver, String)> = rows
             .iter()
-            .map(|row| Deliver {
-                delivery: row.get(0),
+            .map(|row| {
+                (
+                    Deliver {
+                        delivery: row.get("id"),
+                    },
+                    row.get("request_id"),
+                )
             })
             .collect();
         if !deliveries.is_empty() {
-            let scope = Scope::of_system(organization, "relay");
-            let asked =
-                jobs::enqueue_many(&tx, Some(&scope), &deliveries, jobs::Priority::Normal, now);
+            // A delivery is of the request in which its event happened.
+            let each: Vec<_> = deliveries
+                .iter()
+                .map(|(deliver, request)| (deliver, Some(request.as_str())))
+                .collect();
+            let priority = jobs::Priority::Normal;
+            let asked = jobs::enqueue_each(&tx, Some(organization), &each, priority, now);
             asked.await.map_err(|error| match error {
                 jobs::EnqueueError::Database(error) => DbError::Query(error),
                 // Numbers are always JSON.

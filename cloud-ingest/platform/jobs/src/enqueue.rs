@@ -1,7 +1,7 @@
 //! Asking for a job, in the caller's transaction: when that is rolled back the job was never asked for.
 
 use jiff::Timestamp;
-use platform::Scope;
+use platform::{OrganizationId, Scope};
 use serde_json::Value;
 
 use crate::{
@@ -155,18 +155,29 @@ pub async fn enqueue_many<J: Job>(
     priority: Priority,
     now: Timestamp,
 ) -> Result<u64, EnqueueError> {
+    let request = scope.map(|scope| scope.request.as_str());
+    let asked: Vec<_> = jobs.iter().map(|job| (job, request)).collect();
+    let organization = scope.map(|scope| scope.organization);
+    enqueue_each(tx, organization, &asked, priority, now).await
+}
+
+/// The same for jobs of which each was asked for by a request of its own.
+pub async fn enqueue_each<J: Job>(
+    tx: &Tx,
+    organization: Option<OrganizationId>,
+    jobs: &[(&J, Option<&str>)],
+    priority: Priority,
+    now: Timestamp,
+) -> Result<u64, EnqueueError> {
     let payloads = jobs
         .iter()
-        .map(serde_json::to_value)
+        .map(|(job, _)| serde_json::to_value(job))
         .collect::<Result<Vec<Value>, _>>()
         .map_err(|error| EnqueueError::Payload {
             kind: J::KIND,
             reason: error.to_string(),
         })?;
-    let (organization, request) = (
-        scope.map(|scope| scope.organization),
-        scope.map(|scope| scope.request.as_str()),
-    );
+    let requests: Vec<Option<&str>> = jobs.iter().map(|(_, request)| *request).collect();
     let attempts = i32::try_from(J::POLICY.attempts.max(1)).unwrap_or(i32::MAX);
     let statement = tx
         .prepare_cached(include_str!("../queries/enqueue_many.sql"))
@@ -179,7 +190,7 @@ pub async fn enqueue_many<J: Job>(
         &number,
         &now,
         &attempts,
-        &request,
+        &requests,
         &now,
     ];
     let count = tx.execute(&statement, &parameters).await?;

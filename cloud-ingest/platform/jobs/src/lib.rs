@@ -4,7 +4,7 @@
 //! - [`job`]: what a kind of job is ([`Job`]), its [`Policy`]; [`enqueue()`]: asking for one, with a time, a priority, a key
 //! - [`handler`]: who does it ([`Effect`], [`Task`]), and what *effects once* means
 //! - [`Worker`] (`worker/`): takes jobs, fairly between organisations, does them, tries again, gives up
-//! - [`schedule`]: jobs that come again and again; [`dead()`] and [`replay`]: those that were given up
+//! - [`schedule`]: jobs that come again and again; [`dead()`], [`replay`] and [`discard`]: those that were given up
 //! - [`House`]: a transaction that sees all organisations; [`bell`]: hearing of what others committed; [`metrics`](mod@metrics): every metric with its cause and what to do
 //!
 //! | when | then |
@@ -27,8 +27,8 @@ pub mod schedule;
 mod worker;
 
 pub use bell::Bell;
-pub use dead::{Dead, dead, replay};
-pub use enqueue::{EnqueueError, Enqueued, JobId, New, enqueue, enqueue_many};
+pub use dead::{Dead, dead, dead_letter, discard, replay};
+pub use enqueue::{EnqueueError, Enqueued, JobId, New, enqueue, enqueue_each, enqueue_many};
 pub use handler::{About, Effect, Fault, Task, Verdict};
 pub use house::House;
 pub use job::{Job, Policy, Priority, Retry};

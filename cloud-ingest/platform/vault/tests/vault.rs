@@ -133,7 +133,7 @@ fn a_file_is_kept_once_by_its_content_and_belongs_to_its_organisation() {
                 .add(&tx, scope, name, "image/jpeg", photo.clone(), now())
                 .await
                 .unwrap();
-            assert_eq!(files.about(&tx, file.id).await.unwrap(), file);
+            assert_eq!(vault::files::about(&tx, file.id).await.unwrap(), file);
             tx.commit().await.unwrap();
             ids.push(file.id);
         }
@@ -141,7 +141,7 @@ fn a_file_is_kept_once_by_its_content_and_belongs_to_its_organisation() {
 
         let tx = db.tenant(&other).await.unwrap();
         assert!(matches!(
-            files.about(&tx, ids[0]).await,
+            vault::files::about(&tx, ids[0]).await,
             Err(FileError::Missing(_))
         ));
         assert!(matches!(
@@ -152,7 +152,7 @@ fn a_file_is_kept_once_by_its_content_and_belongs_to_its_organisation() {
 
         let tx = db.tenant(&acme).await.unwrap();
         files.forget(&tx, &acme, ids[0]).await.unwrap();
-        let second = files.about(&tx, ids[1]).await.unwrap();
+        let second = vault::files::about(&tx, ids[1]).await.unwrap();
         assert_eq!(
             files.content(acme.organization, &second).await.unwrap(),
             photo
@@ -162,7 +162,7 @@ fn a_file_is_kept_once_by_its_content_and_belongs_to_its_organisation() {
         assert_eq!(count(folder.path()), 1);
 
         let tx = db.tenant(&other).await.unwrap();
-        let third = files.about(&tx, ids[2]).await.unwrap();
+        let third = vault::files::about(&tx, ids[2]).await.unwrap();
         let path = walk(folder.path()).pop().unwrap();
         std::fs::write(&path, b"\xff\xd8 a perfect bumper").unwrap();
         let error = files.content(other.organization, &third).await.unwrap_err();

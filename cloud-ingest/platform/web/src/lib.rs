@@ -21,7 +21,7 @@ pub mod request;
 
 use platform::{Db, DbError, Room};
 
-pub use body::Body;
+pub use body::{Body, Content};
 pub use caller::Caller;
 pub use guard::Guard;
 pub use once::Turn;

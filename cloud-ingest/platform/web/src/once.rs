@@ -41,15 +41,17 @@ pub async fn begin(db: &Db, caller: &Caller, asked: &Asked) -> Result<Turn, Prob
     let organization = caller.scope.organization;
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
         [&organization, &who, key, method, path, &digest];
-    let claimed = tenant
-        .execute(include_str!("../queries/claim.sql"), &parameters)
+    let statement = tenant
+        .prepare_cached(include_str!("../queries/claim.sql"))
         .await?;
+    let claimed = tenant.execute(&statement, &parameters).await?;
     if claimed == 1 {
         return Ok(Turn::Now(Box::new(tenant)));
     }
-    let row = tenant
-        .query_one(include_str!("../queries/answered.sql"), &parameters)
+    let statement = tenant
+        .prepare_cached(include_str!("../queries/answered.sql"))
         .await?;
+    let row = tenant.query_one(&statement, &parameters).await?;
     tenant.commit().await?;
     if !row.get::<_, bool>("same") {
         return Err(Problem::new(
@@ -85,9 +87,12 @@ pub async fn finish<T: Serialize>(
             Problem::new(Code::Internal, "the log says more")
         })?;
         let who = tenant.scope().actor.to_string();
+        let statement = tenant
+            .prepare_cached(include_str!("../queries/answer.sql"))
+            .await?;
         tenant
             .execute(
-                include_str!("../queries/answer.sql"),
+                &statement,
                 &[
                     &tenant.scope().organization,
                     &who,

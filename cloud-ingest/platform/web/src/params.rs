@@ -43,6 +43,16 @@ impl Params {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// A text that a database takes: without U+0000.
+    pub fn plain(&self, name: &str) -> Result<Option<&str>, Problem> {
+        match self.text(name) {
+            Some(text) if text.contains('\0') => {
+                Err(Problem::parameter(name, "a text without U+0000", text))
+            }
+            text => Ok(text),
+        }
+    }
+
     /// A text that has to be there.
     pub fn required(&self, name: &str, rule: &str) -> Result<&str, Problem> {
         self.text(name)

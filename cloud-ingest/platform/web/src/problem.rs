@@ -81,6 +81,24 @@ problems! {
         "`detail` says what was looked for; the list of its kind names those that there are.";
     DepotNotFound, "depot_not_found", NOT_FOUND, "There is no such depot, or not this version of it",
         "`/v1/depots` lists those that there are.";
+    UserNotFound, "user_not_found", NOT_FOUND, "There is no such user",
+        "`/v1/users` lists those that there are.";
+    EmailTaken, "email_taken", CONFLICT, "There is a user with this address already",
+        "Use another address.";
+    OwnUser, "own_user", CONFLICT, "One does not do this to oneself",
+        "Have somebody else do it who may.";
+    WebhookNotFound, "webhook_not_found", NOT_FOUND, "There is no such endpoint of webhooks",
+        "`/v1/webhooks` lists those that there are.";
+    DeliveryNotFound, "delivery_not_found", NOT_FOUND, "There is no such delivery, or it is forgotten",
+        "`/v1/webhooks/{id}/deliveries` lists those that there are.";
+    DeadLetterNotFound, "dead_letter_not_found", NOT_FOUND, "There is no such job among those that were given up",
+        "`/v1/jobs/dead` lists those that there are.";
+    FileNotFound, "file_not_found", NOT_FOUND, "There is no such file",
+        "`/v1/files` lists those that there are.";
+    LinkNotGood, "link_not_good", NOT_FOUND, "The link is not one that was given out",
+        "Use the whole link, or ask for a new one.";
+    LinkExpired, "link_expired", GONE, "The link has expired",
+        "Ask for a new one.";
     RouteNotFound, "route_not_found", NOT_FOUND, "There is no such route",
         "`/docs` shows all.";
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "The route does not know this method",
@@ -97,10 +115,18 @@ problems! {
         "`faults` has everything that is wrong with it, with file, line and key; nothing of it was saved.";
     PreconditionRequired, "precondition_required", PRECONDITION_REQUIRED, "Which version is to be replaced has to be said",
         "Send `If-Match` with the ETag of the version that you read, or `If-None-Match: *` for what is new.";
+    ChecksumMismatch, "checksum_mismatch", UNPROCESSABLE_ENTITY, "The content is not what its checksum says",
+        "It was damaged on the way: send it again.";
+    FileInfected, "file_infected", UNPROCESSABLE_ENTITY, "The scanner found something in the file",
+        "Nothing was kept. Look at where the file comes from.";
     RateLimited, "rate_limited", TOO_MANY_REQUESTS, "That was too often",
         "Wait as many seconds as `Retry-After` says.";
     Internal, "internal", INTERNAL_SERVER_ERROR, "A fault of this program",
         "The log has the request's id, which is in `x-request-id`.";
+    NotConfigured, "not_configured", NOT_IMPLEMENTED, "This service is not set up for it",
+        "`detail` names the key of the configuration file that is missing.";
+    FilesUnavailable, "files_unavailable", SERVICE_UNAVAILABLE, "The store of files, or its scanner, does not answer",
+        "Nothing was kept. Try again later.";
     DatabaseUnavailable, "database_unavailable", SERVICE_UNAVAILABLE, "The database does not answer",
         "Try again later.";
     DeadlineExceeded, "deadline_exceeded", GATEWAY_TIMEOUT, "It took too long",
@@ -279,9 +305,10 @@ impl From<AccessError> for Problem {
             AccessError::Reused => Self::new(Code::TokenReused, says),
             AccessError::Bad { field, rule } => Self::body(field, rule, ""),
             AccessError::Missing { what: "key", .. } => Self::new(Code::KeyNotFound, says),
+            AccessError::Missing { what: "user", .. } => Self::new(Code::UserNotFound, says),
+            AccessError::Taken(_) => Self::new(Code::EmailTaken, says),
             AccessError::Db(error) => error.into(),
             AccessError::Missing { .. }
-            | AccessError::Taken(_)
             | AccessError::NoRing
             | AccessError::Vault(_)
             | AccessError::Randomness(_) => {
@@ -378,10 +405,7 @@ pub async fn from_bare(response: Response) -> Response {
         ),
         StatusCode::GATEWAY_TIMEOUT => Problem::new(
             Code::DeadlineExceeded,
-            format!(
-                "there was no answer within {:?}; ask for less at a time",
-                crate::DEADLINE
-            ),
+            "there was no answer in time; ask for less at a time",
         ),
         StatusCode::BAD_REQUEST => {
             Problem::parameter("(path)", "what the description of the route says", "")

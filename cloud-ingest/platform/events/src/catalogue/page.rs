@@ -10,10 +10,11 @@ Made of `catalogue.toml`. An event is told over webhooks and over the live strea
 
 ```json
 {\"id\": \"…\", \"type\": \"vehicle.ready\", \"version\": 1, \"timestamp\": \"2026-03-02T12:00:00Z\",
- \"subject\": \"vehicle:17\", \"sequence\": 41, \"data\": { … }}
+ \"subject\": \"vehicle:17\", \"sequence\": 41, \"request\": \"…\", \"data\": { … }}
 ```
 
-`id` is the same at every delivery. `sequence` counts the events of a subject without gaps, from 1: a delivery with a lower
+`id` is the same at every delivery; `request` is the id of the request that set it off, which deliveries carry in
+`x-request-id`, too. `sequence` counts the events of a subject without gaps, from 1: a delivery with a lower
 one than the last has been overtaken. Fields may be added to `data` in the same version; whatever else changes is a new one.
 ";
 

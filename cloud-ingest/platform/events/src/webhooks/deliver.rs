@@ -95,7 +95,8 @@ impl Deliverer {
             .header("content-type", "application/json")
             .header("webhook-id", &id)
             .header("webhook-timestamp", &timestamp.to_string())
-            .header("webhook-signature", &signature))
+            .header("webhook-signature", &signature)
+            .header("x-request-id", row.get("request_id")))
     }
 }
 
@@ -114,6 +115,7 @@ pub(crate) fn told(row: &Row) -> Value {
         "timestamp": row.get::<_, Timestamp>("at").to_string(),
         "subject": row.get::<_, &str>("aggregate"),
         "sequence": row.get::<_, i64>("sequence"),
+        "request": row.get::<_, &str>("request_id"),
         "data": row.get::<_, Value>("payload"),
     })
 }
@@ -177,11 +179,10 @@ impl Task for Deliverer {
         log(tx, scope, job, about, &sent).await?;
         if status.is_some_and(|status| (200..300).contains(&status)) {
             end(tx, job, "delivered", 1, Some(about.now)).await?;
-            tx.execute(
-                include_str!("../../queries/succeeded.sql"),
-                &[&sent.endpoint],
-            )
-            .await?;
+            let statement = tx
+                .prepare_cached(include_str!("../../queries/succeeded.sql"))
+                .await?;
+            tx.execute(&statement, &[&sent.endpoint]).await?;
             return Ok(Verdict::Done);
         }
         let disabled = failing(tx, scope, sent.endpoint, status == Some(410), about.now).await?;
@@ -211,8 +212,10 @@ async fn end(
     attempts: i32,
     at: Option<Timestamp>,
 ) -> Result<(), Fault> {
-    let sql = include_str!("../../queries/end_delivery.sql");
-    tx.execute(sql, &[&job.delivery, &state, &attempts, &at])
+    let statement = tx
+        .prepare_cached(include_str!("../../queries/end_delivery.sql"))
+        .await?;
+    tx.execute(&statement, &[&job.delivery, &state, &attempts, &at])
         .await?;
     Ok(())
 }

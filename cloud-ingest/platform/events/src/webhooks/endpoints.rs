@@ -4,7 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use outbound::{CallError, Client};
 use platform::Scope;
 use serde::Serialize;
+use tokio_postgres::Row;
 use url::Url;
+use utoipa::ToSchema;
 use uuid::Uuid;
 use vault::{Column, Ring, Secret, VaultError};
 
@@ -52,7 +54,7 @@ pub enum EndpointError {
 }
 
 /// An endpoint, without its secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Endpoint {
     /// Its number.
     pub id: i64,
@@ -73,13 +75,14 @@ pub struct Endpoint {
 }
 
 /// An event that an endpoint is to get, or got.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Delivery {
     /// Its number.
     pub id: i64,
     /// Position of the event.
     pub position: i64,
     /// Id of the event: `webhook-id`.
+    #[schema(value_type = String)]
     pub event: Uuid,
     /// What happened.
     pub name: String,
@@ -94,7 +97,7 @@ pub struct Delivery {
 }
 
 /// What came of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Attempt {
     /// When it began.
     pub at: Timestamp,
@@ -242,24 +245,37 @@ fn check(names: &[&str], description: &str) -> Result<(), EndpointError> {
     }
 }
 
-/// The endpoints of the organisation.
-pub async fn list(tx: &Tx) -> Result<Vec<Endpoint>, EndpointError> {
-    let rows = tx
-        .query(include_str!("../../queries/endpoints.sql"), &[])
+/// The endpoints of the organisation by number, from the one after `after` on.
+pub async fn list(tx: &Tx, after: Option<i64>, limit: u32) -> Result<Vec<Endpoint>, EndpointError> {
+    let statement = tx
+        .prepare_cached(include_str!("../../queries/endpoints.sql"))
         .await?;
-    Ok(rows
-        .iter()
-        .map(|row| Endpoint {
-            id: row.get("id"),
-            url: row.get("url"),
-            description: row.get("description"),
-            names: row.get("names"),
-            created_at: row.get("created_at"),
-            failing_since: row.get("failing_since"),
-            disabled_at: row.get("disabled_at"),
-            disabled_reason: row.get("disabled_reason"),
-        })
-        .collect())
+    let rows = tx
+        .query(&statement, &[&after.unwrap_or(0), &i64::from(limit)])
+        .await?;
+    Ok(rows.iter().map(endpoint).collect())
+}
+
+/// One of them.
+pub async fn get(tx: &Tx, id: i64) -> Result<Endpoint, EndpointError> {
+    let statement = tx
+        .prepare_cached(include_str!("../../queries/endpoint.sql"))
+        .await?;
+    let row = tx.query_opt(&statement, &[&id]).await?;
+    row.as_ref().map(endpoint).ok_or(EndpointError::Missing(id))
+}
+
+fn endpoint(row: &Row) -> Endpoint {
+    Endpoint {
+        id: row.get("id"),
+        url: row.get("url"),
+        description: row.get("description"),
+        names: row.get("names"),
+        created_at: row.get("created_at"),
+        failing_since: row.get("failing_since"),
+        disabled_at: row.get("disabled_at"),
+        disabled_reason: row.get("disabled_reason"),
+    }
 }
 
 /// Removes an endpoint with its deliveries.
@@ -287,11 +303,11 @@ pub async fn deliveries(
     state: Option<&str>,
     limit: u32,
 ) -> Result<Vec<Delivery>, EndpointError> {
+    let statement = tx
+        .prepare_cached(include_str!("../../queries/deliveries.sql"))
+        .await?;
     let rows = tx
-        .query(
-            include_str!("../../queries/deliveries.sql"),
-            &[&endpoint, &before, &state, &i64::from(limit)],
-        )
+        .query(&statement, &[&endpoint, &before, &state, &i64::from(limit)])
         .await?;
     Ok(rows
         .iter()
@@ -310,9 +326,10 @@ pub async fn deliveries(
 
 /// The attempts of a delivery, the oldest first.
 pub async fn attempts(tx: &Tx, delivery: i64) -> Result<Vec<Attempt>, EndpointError> {
-    let rows = tx
-        .query(include_str!("../../queries/attempts.sql"), &[&delivery])
+    let statement = tx
+        .prepare_cached(include_str!("../../queries/attempts.sql"))
         .await?;
+    let rows = tx.query(&statement, &[&delivery]).await?;
     Ok(rows
         .iter()
         .map(|row| Attempt {

@@ -179,7 +179,11 @@ fn after_a_timeout_the_receiver_gets_it_again_under_the_same_id() {
                 .contains("no answer within")
         );
         assert_eq!(tried[2].answer.as_deref(), Some("out of order"));
-        assert!(list(&tx).await.unwrap()[0].failing_since.is_none());
+        assert!(
+            list(&tx, None, 10).await.unwrap()[0]
+                .failing_since
+                .is_none()
+        );
         assert_eq!(world.count("SELECT count(*) FROM jobs.dead").await, 0);
     });
 }

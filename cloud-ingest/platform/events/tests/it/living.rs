@@ -3,13 +3,22 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::response::IntoResponse as _;
-use events::live::{Item, Live};
+use events::live::{Item, Live, Pace};
 use futures::StreamExt as _;
 use jobs::Bell;
-use platform::testing::on_each_database;
+use platform::{Db, testing::on_each_database};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::world::World;
+
+fn live(db: &Db, bell: Bell, look: Duration) -> Live {
+    let pace = Pace {
+        look,
+        ..Pace::DEFAULT
+    };
+    Live::new(db.clone(), bell, pace, CancellationToken::new())
+}
 
 fn names() -> Arc<[String]> {
     ["vehicle.ready".to_owned()].into()
@@ -31,7 +40,7 @@ fn what_happens_is_told_as_it_happens_and_what_was_missed_afterwards() {
 
         // The bell alone brings it: the next look is far away.
         let bell = Bell::listen(&world.url, "events");
-        let live = Live::new(world.db.clone(), bell, Duration::from_secs(600));
+        let live = live(&world.db, bell, Duration::from_secs(600));
         let mut now = Box::pin(live.follow(acme.clone(), None, names()));
         let mut all = Box::pin(live.follow(acme.clone(), Some(0), names()));
         let mut theirs = Box::pin(live.follow(other.clone(), Some(0), names()));
@@ -129,7 +138,7 @@ fn what_was_forgotten_is_said() {
         stop.cancel();
         task.await.unwrap().unwrap();
 
-        let live = Live::new(world.db.clone(), Bell::silent(), Duration::from_millis(10));
+        let live = live(&world.db, Bell::silent(), Duration::from_millis(10));
         for (after, gap) in [(0, Some(5)), (4, Some(5)), (5, None), (77, Some(6))] {
             let mut stream = Box::pin(live.follow(acme.clone(), Some(after), names()));
             if let Some(position) = gap {
@@ -156,7 +165,7 @@ fn over_http_it_is_server_sent_events() {
             world.ready(&acme, vehicle, 1.0).await;
         }
         world.relay().round().await.unwrap();
-        let live = Live::new(world.db.clone(), Bell::silent(), Duration::from_millis(10));
+        let live = live(&world.db, Bell::silent(), Duration::from_millis(10));
         for (header, first) in [(Some("1"), "id: 2"), (Some(" 0 "), "id: 1")] {
             let response = live.sse(acme.clone(), header, names()).into_response();
             assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -177,5 +186,67 @@ fn over_http_it_is_server_sent_events() {
             );
             assert!(events[0].contains("data: {\"id\":"), "{text}");
         }
+    });
+}
+
+/// Nothing is read any more: it is closed, and whoever comes back goes on where it was.
+#[test]
+fn a_reader_that_does_not_read_is_closed_and_resumes() {
+    on_each_database(|database| async move {
+        let world = World::on(&database).await;
+        let acme = world.organization("acme").await;
+        for vehicle in 1..=100 {
+            world.ready(&acme, vehicle, 1.0).await;
+        }
+        world.relay().round().await.unwrap();
+        let pace = Pace {
+            look: Duration::from_millis(10),
+            patience: Duration::from_millis(200),
+            ..Pace::DEFAULT
+        };
+        let stop = CancellationToken::new();
+        let live = Live::new(world.db.clone(), Bell::silent(), pace, stop.clone());
+        let (mut last, mut rounds) = ("0".to_owned(), 0);
+        let mut seen: Vec<u32> = Vec::new();
+        while seen.len() < 100 {
+            rounds += 1;
+            let response = live.sse(acme.clone(), Some(&last), names()).into_response();
+            let mut body = response.into_body().into_data_stream();
+            if rounds == 1 {
+                // Far longer than patience lasts; what is read afterwards is what was read ahead.
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+            let mut text = String::new();
+            while let Some(part) = timeout(Duration::from_secs(20), body.next()).await.unwrap() {
+                text.push_str(std::str::from_utf8(&part.unwrap()).unwrap());
+                if text.contains("id: 100\n") {
+                    break;
+                }
+            }
+            let ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
+            let ids: Vec<u32> = ids.map(|id| id.parse().unwrap()).collect();
+            last = ids.last().expect("some are read ahead").to_string();
+            seen.extend(ids);
+        }
+        assert_eq!(seen, (1..=100).collect::<Vec<_>>(), "each once, in order");
+        assert!(rounds > 1, "it was closed");
+
+        // Nothing happens: comments say that both are there; then the service stops.
+        let beating = Pace {
+            heartbeat: Duration::from_millis(20),
+            ..pace
+        };
+        let live = Live::new(world.db.clone(), Bell::silent(), beating, stop.clone());
+        let response = live.sse(acme.clone(), None, names()).into_response();
+        let mut body = response.into_body().into_data_stream();
+        let mut text = String::new();
+        while text.matches("\n\n").count() < 4 {
+            let part = timeout(Duration::from_secs(20), body.next()).await.unwrap();
+            text.push_str(std::str::from_utf8(&part.unwrap().unwrap()).unwrap());
+        }
+        assert!(text.contains(":\n\n") && !text.contains("id: "), "{text}");
+        stop.cancel();
+        let ended = async { while body.next().await.is_some() {} };
+        timeout(Duration::from_secs(20), ended).await.unwrap();
     });
 }

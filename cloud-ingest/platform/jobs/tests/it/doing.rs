@@ -53,17 +53,22 @@ fn what_fails_waits_as_the_policy_says_and_becomes_a_dead_letter_that_can_be_rep
         );
 
         let tx = world.db.tenant(&acme).await.unwrap();
-        let letters = dead(&tx, Some("test.number"), 10).await.unwrap();
+        let letters = dead(&tx, Some("test.number"), None, 10).await.unwrap();
         assert_eq!(letters.len(), 1);
         assert_eq!((letters[0].id, letters[0].attempts), (id, 3));
         assert!(letters[0].reason.contains("not yet"));
-        assert!(dead(&tx, Some("test.other"), 10).await.unwrap().is_empty());
+        assert!(
+            dead(&tx, Some("test.other"), None, 10)
+                .await
+                .unwrap()
+                .is_empty()
+        );
         drop(tx);
 
         // Another organisation can neither see nor replay it.
         let other = world.organization("other").await;
         let tx = world.db.tenant(&other).await.unwrap();
-        assert!(dead(&tx, None, 10).await.unwrap().is_empty());
+        assert!(dead(&tx, None, None, 10).await.unwrap().is_empty());
         assert!(
             replay(&tx, &[id], world.clock.now())
                 .await

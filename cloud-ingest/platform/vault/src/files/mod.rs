@@ -18,6 +18,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use platform::{OrganizationId, Scope};
 use sha2::{Digest as _, Sha256};
+use tokio_postgres::Row;
 
 use crate::Tx;
 use scan::{Scan, ScanError, Verdict};
@@ -77,10 +78,75 @@ pub struct File {
     pub media_type: String,
     /// Its name, for people.
     pub name: String,
+    /// Whether a virus scanner has looked at it.
+    pub scanned: bool,
     /// Who brought it.
     pub created_by: String,
     /// When.
     pub created_at: Timestamp,
+}
+
+/// A file that may be kept. Only [`Files::look`] makes one.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    sha256: [u8; 32],
+    name: String,
+    media_type: String,
+    scanned: bool,
+    content: Bytes,
+}
+
+impl Looked {
+    /// SHA-256 of its content.
+    pub const fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+}
+
+/// What is known of a file that the transaction may see.
+pub async fn about(tx: &Tx, id: i64) -> Result<File, FileError> {
+    let statement = tx
+        .prepare_cached(include_str!("../../queries/file.sql"))
+        .await?;
+    let row = tx.query_opt(&statement, &[&id]).await?;
+    read(&row.ok_or(FileError::Missing(id))?)
+}
+
+/// Files by number, from the one after `after` on, of one content or of any.
+pub async fn list(
+    tx: &Tx,
+    after: Option<i64>,
+    sha256: Option<&[u8; 32]>,
+    limit: u32,
+) -> Result<Vec<File>, FileError> {
+    let statement = tx
+        .prepare_cached(include_str!("../../queries/files.sql"))
+        .await?;
+    let sha256 = sha256.map(|digest| &digest[..]);
+    let rows = tx
+        .query(
+            &statement,
+            &[&after.unwrap_or(0), &sha256, &i64::from(limit)],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<File, FileError> {
+    let id = row.get("id");
+    Ok(File {
+        id,
+        sha256: row
+            .get::<_, &[u8]>("sha256")
+            .try_into()
+            .map_err(|_| FileError::Changed(id))?,
+        size: row.get::<_, i64>("size").unsigned_abs(),
+        media_type: row.get("media_type"),
+        name: row.get("name"),
+        scanned: row.get("scanned"),
+        created_by: row.get("created_by"),
+        created_at: row.get("created_at"),
+    })
 }
 
 /// Keeps files.
@@ -96,22 +162,43 @@ impl Files {
         Self { store, scan }
     }
 
-    /// Keeps a file for the scope's organisation: scans it, stores the bytes, and writes the row in the caller's
-    /// transaction.
-    pub async fn add(
+    /// Checks name, type and length of a file and has it scanned, which may take a while: no transaction need be open.
+    pub async fn look(
         &self,
-        tx: &Tx,
-        scope: &Scope,
         name: &str,
         media_type: &str,
         content: Bytes,
+    ) -> Result<Looked, FileError> {
+        check(name, media_type, content.len())?;
+        let scanned = match self.scan.scan(&content).await? {
+            Verdict::Infected(what) => return Err(FileError::Infected(what)),
+            Verdict::Clean => true,
+            Verdict::Unscanned => false,
+        };
+        Ok(Looked {
+            sha256: Sha256::digest(&content).into(),
+            name: name.to_owned(),
+            media_type: media_type.to_owned(),
+            scanned,
+            content,
+        })
+    }
+
+    /// Keeps a file for the scope's organisation: stores the bytes, and writes the row in the caller's transaction.
+    pub async fn keep(
+        &self,
+        tx: &Tx,
+        scope: &Scope,
+        looked: Looked,
         now: Timestamp,
     ) -> Result<File, FileError> {
-        check(name, media_type, content.len())?;
-        if let Verdict::Infected(what) = self.scan.scan(&content).await? {
-            return Err(FileError::Infected(what));
-        }
-        let sha256: [u8; 32] = Sha256::digest(&content).into();
+        let Looked {
+            sha256,
+            name,
+            media_type,
+            scanned,
+            content,
+        } = looked;
         let size = content.len() as u64;
         lock(tx, scope.organization, &sha256).await?;
         self.store
@@ -131,6 +218,7 @@ impl Files {
                     &length,
                     &media_type,
                     &name,
+                    &scanned,
                     &created_by,
                     &now,
                 ],
@@ -140,34 +228,26 @@ impl Files {
             id: row.get(0),
             sha256,
             size,
-            media_type: media_type.to_owned(),
-            name: name.to_owned(),
+            media_type,
+            name,
+            scanned,
             created_by,
             created_at: now,
         })
     }
 
-    /// What is known of a file that the transaction may see.
-    pub async fn about(&self, tx: &Tx, id: i64) -> Result<File, FileError> {
-        let statement = tx
-            .prepare_cached(include_str!("../../queries/file.sql"))
-            .await?;
-        let row = tx
-            .query_opt(&statement, &[&id])
-            .await?
-            .ok_or(FileError::Missing(id))?;
-        Ok(File {
-            id,
-            sha256: row
-                .get::<_, &[u8]>("sha256")
-                .try_into()
-                .map_err(|_| FileError::Changed(id))?,
-            size: row.get::<_, i64>("size").unsigned_abs(),
-            media_type: row.get("media_type"),
-            name: row.get("name"),
-            created_by: row.get("created_by"),
-            created_at: row.get("created_at"),
-        })
+    /// Looks at a file and keeps it.
+    pub async fn add(
+        &self,
+        tx: &Tx,
+        scope: &Scope,
+        name: &str,
+        media_type: &str,
+        content: Bytes,
+        now: Timestamp,
+    ) -> Result<File, FileError> {
+        let looked = self.look(name, media_type, content).await?;
+        self.keep(tx, scope, looked, now).await
     }
 
     /// The content of a file, if it is what was stored.

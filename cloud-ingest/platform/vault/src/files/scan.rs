@@ -16,6 +16,8 @@ const LONGEST_REPLY: u64 = 4096;
 pub enum Verdict {
     /// Nothing.
     Clean,
+    /// Nobody has looked.
+    Unscanned,
     /// This.
     Infected(String),
 }
@@ -48,13 +50,13 @@ pub trait Scan: Send + Sync {
     fn scan<'a>(&'a self, content: &'a [u8]) -> Scanned<'a>;
 }
 
-/// No scanner: everything is clean.
+/// No scanner: everything is kept, and is said to be unscanned.
 #[derive(Clone, Copy, Debug)]
 pub struct Unscanned;
 
 impl Scan for Unscanned {
     fn scan<'a>(&'a self, _: &'a [u8]) -> Scanned<'a> {
-        Box::pin(async { Ok(Verdict::Clean) })
+        Box::pin(async { Ok(Verdict::Unscanned) })
     }
 }
 

@@ -1,0 +1,1 @@
+DELETE FROM jobs.dead WHERE id = $1
