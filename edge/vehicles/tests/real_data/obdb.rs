@@ -178,3 +178,73 @@ fn real_data_obdb_damaged() {
         &failures,
     );
 }
+
+/// The profiles that ship, against the same recordings: a profile whose name begins a car's, by request, answer and
+/// payload. Every value must be one that the other decoder gives, but for its sign and for clamping.
+#[test]
+fn real_data_shipped_profiles() {
+    let Some(folder) = data::folder("obdb") else {
+        return;
+    };
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../firmware-config/profiles");
+    let profiles: Vec<_> = data::files(&shipped, "toml")
+        .iter()
+        .map(|path| {
+            let text = fs::read_to_string(path).unwrap();
+            let definition = Definition::read(&data::name(path), &text).unwrap();
+            (
+                path.file_stem().unwrap().to_string_lossy().into_owned(),
+                definition,
+            )
+        })
+        .collect();
+    let (mut agree, mut values) = (0, 0);
+    let mut failures = Vec::new();
+    for case in data::files(&folder, "jsonl")
+        .iter()
+        .flat_map(|path| data::json_lines(path))
+    {
+        let car = case["car"].as_str().unwrap_or_default().to_lowercase();
+        let name = case["cmd"].as_str().unwrap_or_default();
+        let year: Option<u16> = case["year"].as_str().and_then(|year| year.parse().ok());
+        for (stem, definition) in &profiles {
+            if !car.starts_with(stem) || definition.command(name, year).is_none() {
+                continue;
+            }
+            let result = definition.answer(&case, Reassembly::Strict);
+            let expected: Vec<f64> = case["expected"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter_map(|(_, value)| value.as_f64())
+                .collect();
+            let mut strange = Vec::new();
+            for (signal, value) in result["values"].as_object().into_iter().flatten() {
+                let Some(value) = value.as_f64() else {
+                    continue;
+                };
+                values += 1;
+                // A signed 16-bit current of tenths, read unsigned by the other decoder.
+                let same = |e: &f64| {
+                    [*e, -e, 6553.6 - e]
+                        .iter()
+                        .any(|e| (e - value).abs() <= TOLERANCE.max(value.abs() * 1e-6))
+                };
+                if !expected.iter().any(same) {
+                    strange.push(format!("{signal} = {value}"));
+                }
+            }
+            if strange.is_empty() {
+                agree += 1;
+            } else {
+                failures.push(format!(
+                    "{stem} {name} {}: {}",
+                    case["year"],
+                    strange.join(", ")
+                ));
+            }
+        }
+    }
+    println!("{values} values of shipped profiles");
+    data::conclude("recorded answers by shipped profiles", agree, &failures);
+}
