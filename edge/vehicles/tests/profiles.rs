@@ -180,7 +180,7 @@ const ANSWERS: &[Documented] = &[
     (
         "hyundai-ioniq-5",
         "battery",
-        "620101EFFBE7ED64000000000000640 1B581E1C",
+        "620101EFFBE7ED64000000000000641B581E1C",
         &[
             ("state_of_charge", 50.0),
             ("battery_current", -10.0),
