@@ -14,11 +14,12 @@ use std::{
 
 use config_file::Faults;
 use depot_config::ModbusAddress;
+use isotp::uds::Vin;
 use modbus::map::DeviceMap;
 use shared_protocol::{AssetKey, GatewayId, VerifyingKey};
 use vehicles::profile::Profile;
 
-pub use address::{Broker, Interface};
+pub use address::{Broker, Interface, Port};
 pub use schema::SCHEMA;
 pub use stations::{Station, Stations, Token};
 
@@ -88,6 +89,8 @@ pub struct Can {
     pub dbc: Option<PathBuf>,
     /// Whether the vehicle is asked; without it nothing is ever sent on the bus.
     pub diagnostics: bool,
+    /// Its VIN, if the vehicle is to be compared with it before anything of it is taken.
+    pub vin: Option<Vin>,
 }
 
 /// One Modbus line.

@@ -6,6 +6,7 @@
 //! | `gateway.rs` | the gateway's configuration: [`Gateway`](gateway::Gateway) |
 //! | `gateway/address.rs` | where a broker and a CAN bus are, as texts |
 //! | `gateway/check.rs` | references followed, contradictions reported |
+//! | `import/` | definitions made elsewhere as vehicle profiles |
 //! | `profiles.rs` | vehicle profiles: [`PROFILES`](profiles::PROFILES), those that ship and anybody's own |
 //! | `build.rs` | the profiles in the folder `profiles`, put into the binary |
 //!
@@ -14,4 +15,5 @@
 #![forbid(unsafe_code)]
 
 pub mod gateway;
+pub mod import;
 pub mod profiles;

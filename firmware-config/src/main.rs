@@ -1,11 +1,15 @@
 //! The command `firmware-config`: checks what a gateway is told, and tells what may stand in its files.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use config_file::{Faults, Schema, example, json_schema, reference};
 use firmware_config::{
     gateway::{self, Gateway},
+    import,
     profiles::{self, PROFILES},
 };
 
@@ -40,6 +44,17 @@ enum Command {
         #[arg(long)]
         example: bool,
     },
+    /// Prints a definition made elsewhere as a vehicle profile, and on standard error what of it could not be taken over.
+    Import {
+        /// What the file is.
+        #[arg(value_enum)]
+        format: Format,
+        /// The file.
+        file: PathBuf,
+        /// What people call this kind of vehicle; the file's name if absent.
+        #[arg(long)]
+        name: Option<String>,
+    },
     /// Lists the vehicle profiles that ship, or prints one.
     Profiles {
         /// The one to print.
@@ -56,6 +71,19 @@ enum Kind {
     Profile,
 }
 
+/// A kind of definition made elsewhere.
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// A signal set of OBDb (JSON).
+    Obdb,
+    /// A list of PIDs of Torque (CSV).
+    Torque,
+    /// A vehicle profile of WiCAN (JSON).
+    Wican,
+    /// A DBC file.
+    Dbc,
+}
+
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Check { kind, files } => check(kind, &files),
@@ -67,7 +95,44 @@ fn main() -> ExitCode {
             schema(kind, json, example);
             ExitCode::SUCCESS
         }
+        Command::Import { format, file, name } => take_over(format, &file, name),
         Command::Profiles { name } => list(name.as_deref()),
+    }
+}
+
+fn take_over(format: Format, file: &Path, name: Option<String>) -> ExitCode {
+    let format = match format {
+        Format::Obdb => import::Format::Obdb,
+        Format::Torque => import::Format::Torque,
+        Format::Wican => import::Format::Wican,
+        Format::Dbc => import::Format::Dbc,
+    };
+    let stem = || {
+        file.file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    let name = name.unwrap_or_else(stem);
+    let imported = std::fs::read(file)
+        .map_err(|error| format!("{}: {error}", file.display()))
+        .and_then(|bytes| import::import(format, &name, &file.display().to_string(), &bytes))
+        .and_then(|imported| {
+            let text = toml::to_string(&imported.profile).map_err(|error| error.to_string())?;
+            Ok((text, imported.notes))
+        });
+    match imported {
+        Ok((text, notes)) => {
+            print!("{text}");
+            for note in notes {
+                eprintln!("{}: {note}", file.display());
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod decode;
 mod keygen;
+mod learn;
 mod run;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
@@ -58,6 +59,9 @@ enum Command {
     },
     /// Decode recordings: print samples as JSON lines.
     Decode(decode::Arguments),
+    /// Learn what an unknown car says: record its bus, and rank what explains readings of the dashboard.
+    #[command(subcommand)]
+    Learn(learn::Learn),
 }
 
 /// What a command ends with when it does not end well.
@@ -96,6 +100,7 @@ pub(crate) fn main() -> ExitCode {
         }
         Command::Check { config } => run::check(&config),
         Command::Keygen { out } => keygen::keygen(&out),
+        Command::Learn(learn) => learn::learn(learn),
         Command::Decode(arguments) => decode::decode(&arguments),
     };
     let (message, status) = match done {

@@ -102,6 +102,7 @@ pub(super) fn build_vehicle(can: Can) -> Result<vehicle::Vehicle, StartError> {
         interface: can.interface,
         decoders,
         diagnostics,
+        vin: can.vin,
     })
 }
 

@@ -2,6 +2,7 @@
 //! its device or bus goes away it waits, with back-off, and tries again for ever.
 
 pub mod can;
+mod duty;
 pub mod modbus;
 mod obd;
 pub mod ocpp;

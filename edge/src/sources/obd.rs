@@ -1,12 +1,15 @@
 //! Asks the ECUs of one vehicle by its profile. Sans I/O: frames and the time go in, frames and readings come out.
 //!
-//! Only services that read are asked (01, 09, 21, 22), only in the default session, one request at a time on the bus,
-//! and only as often as the profile says for what the vehicle is doing.
+//! Only services that read are asked (01, 03, 07, 09, 0A, 19, 21, 22), only in the default session, one request at a time
+//! on the bus with a pause for each ECU, and only as often as the profile says for what the vehicle is doing. Besides the
+//! profile's, every vehicle is asked for its VIN and its trouble codes (`duty.rs`).
 
 use std::{collections::HashMap, time::Duration};
 
+use super::duty::{Duties, Duty, News};
+use elm327::Route;
 use isotp::{
-    Config, Frame, Link,
+    CanId, Config, Frame, Link,
     uds::{Answer, Client, ClientOutput, Group, GroupOutput, Request, Timing},
 };
 use vehicles::{
@@ -19,6 +22,8 @@ use vehicles::{
 const READING: [u8; 4] = [0x01, 0x09, 0x21, 0x22];
 /// Between two requests on the bus.
 const GAP: Duration = Duration::from_millis(20);
+/// Between two requests to one ECU, which has other things to do.
+const GAP_ECU: Duration = Duration::from_millis(50);
 /// After a request failed it is not asked again for so long, doubling up to the most.
 const FAILED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
@@ -44,6 +49,8 @@ pub(super) enum Output {
     Transmit(Frame),
     /// Readings, numbered by [`Table::signals`].
     Readings(Vec<Reading>),
+    /// What it is, and what is wrong with it.
+    News(News),
     /// A request has no usable answer.
     Failed {
         /// Name of the command.
@@ -59,10 +66,20 @@ pub(super) struct Poller {
     table: Table,
     askers: Vec<Asker>,
     schedule: Vec<Option<Schedule>>,
-    /// The command that is under way.
-    open: Option<usize>,
+    duties: Duties,
+    /// What is under way.
+    open: Option<Open>,
     answered: bool,
     next_request: Duration,
+    /// Until when each asker's ECU is left in peace.
+    peace: Vec<Duration>,
+}
+
+/// What was asked.
+#[derive(Clone, Debug)]
+enum Open {
+    Command(usize),
+    Duty(Duty),
 }
 
 impl Poller {
@@ -101,8 +118,31 @@ impl Poller {
                 }
             });
         }
+        let ecus = askers
+            .iter()
+            .enumerate()
+            .filter_map(|(index, asker)| match asker {
+                Asker::One(client) => Some((index, client.link().config().address.rx_id())),
+                Asker::All(_) => None,
+            });
+        let ecus: Vec<_> = ecus.collect();
+        let all = askers
+            .iter()
+            .position(|asker| matches!(asker, Asker::All(_)));
+        let all = all.unwrap_or_else(|| {
+            let extended = !ecus.is_empty() && ecus.iter().all(|(_, id)| id.is_extended());
+            let group = if extended {
+                Group::obd_29(Timing::default())
+            } else {
+                Group::obd_11(Timing::default())
+            };
+            askers.push(Asker::All(Box::new(group)));
+            askers.len() - 1
+        });
         (
             Self {
+                duties: Duties::new(all, ecus),
+                peace: vec![Duration::ZERO; askers.len()],
                 table,
                 askers,
                 schedule,
@@ -117,6 +157,25 @@ impl Poller {
     /// The commands and their signals.
     pub(super) fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// The connections it asks on.
+    pub(super) fn routes(&self) -> Vec<Route> {
+        let one = |asker: &Asker| match asker {
+            Asker::One(client) => Some(Route::of(&client.link().config().address)),
+            Asker::All(_) => None,
+        };
+        self.askers.iter().filter_map(one).collect()
+    }
+
+    /// It woke up, or the bus is a new one: it may be another vehicle.
+    pub(super) fn woke(&mut self) {
+        self.duties.woke();
+    }
+
+    /// Nothing but the VIN is asked until it is known.
+    pub(super) fn identify_first(&mut self) {
+        self.duties.identify_first();
     }
 
     /// Takes a frame; tells whether it was addressed to us.
@@ -140,12 +199,31 @@ impl Poller {
             if self.open.is_some() || now < self.next_request {
                 return None;
             }
-            let command = self.due(now, state)?;
+            if let Some(duty) = self.duties.urgent(now, state) {
+                self.take_on(duty);
+                continue;
+            }
+            let Some(command) = self.due(now, state) else {
+                let duty = self.duties.due(now, state)?;
+                self.take_on(duty);
+                continue;
+            };
             if let Err(why) = self.ask(command, now) {
                 let name = self.table.commands()[command].name.clone();
                 self.failed(command, now);
                 return Some(Output::Failed { command: name, why });
             }
+        }
+    }
+
+    /// A duty that cannot be asked is nothing to wait for.
+    fn take_on(&mut self, duty: Duty) {
+        let taken = match &mut self.askers[duty.asker] {
+            Asker::One(client) => client.request(duty.request.clone()).is_ok(),
+            Asker::All(group) => group.request(duty.request.clone()).is_ok(),
+        };
+        if taken {
+            self.open = Some(Open::Duty(duty));
         }
     }
 
@@ -158,6 +236,7 @@ impl Poller {
         let request = if self.open.is_none() {
             (0..self.schedule.len())
                 .filter_map(|command| self.when(command, state))
+                .chain(self.duties.when(state))
                 .min()
                 .map(|at| at.max(self.next_request).max(now))
         } else {
@@ -184,8 +263,11 @@ impl Poller {
                         Some(GroupOutput::Transmit(frame)) => Some(Output::Transmit(frame)),
                         // The profile means the first ECU that answers.
                         Some(GroupOutput::Answered {
-                            result: Ok(answer), ..
-                        }) if !self.answered => self.take(&answer, now),
+                            result: Ok(answer),
+                            from,
+                        }) if !self.answered || matches!(self.open, Some(Open::Duty(_))) => {
+                            self.take(&answer, Some(from), now)
+                        }
                         Some(GroupOutput::Answered { .. } | GroupOutput::Stray { .. }) => None,
                         Some(GroupOutput::Finished) if self.answered => {
                             self.close(now);
@@ -203,14 +285,19 @@ impl Poller {
     }
 
     fn finished(&mut self, answer: &Answer, now: Duration) -> Option<Output> {
-        let output = self.take(answer, now);
+        let output = self.take(answer, None, now);
         self.close(now);
         output
     }
 
-    fn take(&mut self, answer: &Answer, now: Duration) -> Option<Output> {
-        let command = self.open?;
+    fn take(&mut self, answer: &Answer, from: Option<CanId>, now: Duration) -> Option<Output> {
         self.answered = true;
+        let command = match self.open.clone()? {
+            Open::Command(command) => command,
+            Open::Duty(duty) => {
+                return self.duties.answered(&duty, answer, from).map(Output::News);
+            }
+        };
         let mut readings = Vec::new();
         match self.table.decode(command, answer.payload(), &mut readings) {
             Ok(_) if readings.is_empty() => None,
@@ -231,7 +318,10 @@ impl Poller {
     }
 
     fn gave_up(&mut self, why: String, now: Duration) -> Option<Output> {
-        let command = self.open?;
+        let Some(Open::Command(command)) = self.open else {
+            self.close(now);
+            return None;
+        };
         self.failed(command, now);
         self.close(now);
         Some(Output::Failed {
@@ -241,7 +331,14 @@ impl Poller {
     }
 
     fn close(&mut self, now: Duration) {
-        self.open = None;
+        let asker = match self.open.take() {
+            Some(Open::Command(command)) => self.schedule[command].as_ref().map(|s| s.asker),
+            Some(Open::Duty(duty)) => Some(duty.asker),
+            None => None,
+        };
+        if let Some(asker) = asker {
+            self.peace[asker] = now + GAP_ECU;
+        }
         self.answered = false;
         self.next_request = now + GAP;
     }
@@ -268,7 +365,7 @@ impl Poller {
             Asker::One(client) => client.request(request).map_err(|error| error.to_string())?,
             Asker::All(group) => group.request(request).map_err(|error| error.to_string())?,
         }
-        self.open = Some(command);
+        self.open = Some(Open::Command(command));
         Ok(())
     }
 
@@ -285,10 +382,17 @@ impl Poller {
     }
 
     fn when(&self, command: usize, state: VehicleState) -> Option<Duration> {
+        if self.duties.holds_back() {
+            return None;
+        }
         let schedule = self.schedule[command].as_ref()?;
         let interval = self.table.commands()[command].every.in_state(state)?;
         let regular = schedule.last.map_or(Duration::ZERO, |last| last + interval);
-        Some(regular.max(schedule.not_before))
+        Some(
+            regular
+                .max(schedule.not_before)
+                .max(self.peace[schedule.asker]),
+        )
     }
 }
 

@@ -12,6 +12,8 @@ const SILENT: Duration = Duration::from_secs(10);
 const AFTER_USE: Duration = Duration::from_secs(60);
 /// Below this the 12 V battery must not be loaded by waking ECUs.
 const LOW_VOLTAGE: f64 = 12.2;
+/// Above this, measured at the connector by an adapter, something charges the 12 V battery: the vehicle is in use.
+const IN_USE_MV: u32 = 13_000;
 
 /// Follows one vehicle.
 #[derive(Debug, Default)]
@@ -25,9 +27,31 @@ pub(super) struct Watch {
 
 impl Watch {
     /// A frame that is no answer to us: the vehicle is awake by itself.
-    pub(super) fn heard(&mut self, now: Duration) {
+    /// Tells whether it woke up just now: then it may be another one, in another state.
+    pub(super) fn heard(&mut self, now: Duration) -> bool {
+        let woke = self
+            .heard
+            .is_none_or(|heard| now.saturating_sub(heard) >= SILENT);
         self.heard = Some(now);
-        self.used.get_or_insert(now);
+        if woke {
+            *self = Self {
+                heard: Some(now),
+                used: Some(now),
+                ..Self::default()
+            };
+        }
+        woke
+    }
+
+    /// Voltage at the connector, measured without asking anybody: what an adapter knows that does not hear the bus. Tells
+    /// whether the vehicle woke up just now.
+    pub(super) fn voltage(&mut self, now: Duration, millivolts: u32) -> bool {
+        let woke = millivolts >= IN_USE_MV && self.heard(now);
+        if millivolts >= IN_USE_MV {
+            self.used = Some(now);
+        }
+        self.low = f64::from(millivolts) < LOW_VOLTAGE * 1000.0;
+        woke
     }
 
     /// A value that it said.
@@ -55,7 +79,7 @@ impl Watch {
         let within = |since: Option<Duration>, limit| {
             since.is_some_and(|since| now.saturating_sub(since) < limit)
         };
-        if !within(self.heard, SILENT) || self.low && !self.charging {
+        if !within(self.heard, SILENT) || self.low {
             VehicleState::Asleep
         } else if self.charging {
             VehicleState::Charging
@@ -114,5 +138,46 @@ mod tests {
         assert_eq!(watch.state(s(1)), VehicleState::Asleep);
         watch.value(s(1), &def("Vehicle.LowVoltageBattery.CurrentVoltage"), 14);
         assert_eq!(watch.state(s(1)), VehicleState::Awake);
+        // Not even while it charges.
+        watch.value(
+            s(1),
+            &def("Vehicle.Powertrain.TractionBattery.Charging.IsCharging"),
+            1,
+        );
+        watch.value(s(1), &def("Vehicle.LowVoltageBattery.CurrentVoltage"), 12);
+        assert_eq!(watch.state(s(1)), VehicleState::Asleep);
+    }
+
+    #[test]
+    fn one_that_wakes_up_again_may_be_asked_for_a_minute() {
+        let s = Duration::from_secs;
+        let mut watch = Watch::default();
+        assert!(watch.heard(s(1)));
+        for second in 2..=70 {
+            assert!(!watch.heard(s(second)));
+        }
+        assert_eq!(watch.state(s(70)), VehicleState::Asleep);
+        assert!(watch.heard(s(100)));
+        assert_eq!(watch.state(s(100)), VehicleState::Awake);
+    }
+
+    #[test]
+    fn an_adapter_that_hears_nothing_goes_by_the_voltage() {
+        let s = Duration::from_secs;
+        let mut watch = Watch::default();
+        assert!(!watch.voltage(s(1), 12_600));
+        assert_eq!(watch.state(s(1)), VehicleState::Asleep);
+        assert!(watch.voltage(s(6), 14_300));
+        assert_eq!(watch.state(s(6)), VehicleState::Awake);
+        for second in (10..=100).step_by(5) {
+            assert!(!watch.voltage(s(second), 14_300));
+        }
+        assert_eq!(watch.state(s(100)), VehicleState::Awake);
+        // Key off: nothing charges the 12 V battery any more.
+        watch.voltage(s(105), 12_700);
+        assert_eq!(watch.state(s(111)), VehicleState::Asleep);
+        watch.voltage(s(112), 14_000);
+        watch.voltage(s(113), 12_100);
+        assert_eq!(watch.state(s(113)), VehicleState::Asleep);
     }
 }

@@ -3,12 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use firmware_config::gateway::Interface;
-use shared_protocol::{AssetKey, Source};
+use isotp::uds::Vin;
+use serde_json::json;
+use shared_protocol::{AssetKey, Record, Source};
 use vehicles::{Reading, dbc::Decoder, diagnostic::Table};
 
 use super::{
     Context, Emitter,
-    can::{Bus, BusError, Received},
+    can::{Bus, BusError, Heard, Received},
+    duty::News,
     obd::{Output, Poller},
     state::Watch,
 };
@@ -31,6 +34,8 @@ pub struct Vehicle {
     pub decoders: Vec<Decoder>,
     /// What to ask its ECUs; `None` only listens.
     pub diagnostics: Option<Table>,
+    /// Its VIN: another vehicle on its bus or adapter is not taken for it.
+    pub vin: Option<Vin>,
 }
 
 /// Reads one vehicle until the gateway stops or, for a recording, it has ended.
@@ -38,7 +43,10 @@ pub async fn run(vehicle: Arc<Vehicle>, context: Context, beat: Beat) {
     let mut stop = context.stop.clone();
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
     let poller = vehicle.diagnostics.clone().map(|table| {
-        let (poller, left_out) = Poller::new(table);
+        let (mut poller, left_out) = Poller::new(table);
+        if vehicle.vin.is_some() {
+            poller.identify_first();
+        }
         for why in left_out {
             tracing::warn!(asset = %vehicle.asset, why, "diagnostics");
         }
@@ -53,6 +61,7 @@ pub async fn run(vehicle: Arc<Vehicle>, context: Context, beat: Beat) {
         vehicle,
         poller,
         watch: Watch::default(),
+        present: None,
         readings: Vec::new(),
         beat,
     };
@@ -66,6 +75,16 @@ pub async fn run(vehicle: Arc<Vehicle>, context: Context, beat: Beat) {
             return;
         }
         reader.counts.failed();
+        if let Some(vin) = reader.present.take() {
+            let what = serde_json::json!({ "vin": vin.to_string(), "why": ended.to_string() });
+            if reader
+                .record(&context, "vehicle.left", &what)
+                .await
+                .is_err()
+            {
+                return;
+            }
+        }
         let wait = backoff.wait(jitter());
         tracing::warn!(asset = %reader.vehicle.asset, reason = %ended, retry_s = wait.as_secs_f32(), "no CAN bus");
         tokio::select! {
@@ -82,6 +101,8 @@ struct Reader {
     obd: Emitter,
     poller: Option<Poller>,
     watch: Watch,
+    /// Who it said it is.
+    present: Option<Vin>,
     readings: Vec<Reading>,
     beat: Beat,
 }
@@ -96,7 +117,10 @@ impl Reader {
             Ok(bus) => bus,
             Err(error) => return error,
         };
-        if self.poller.is_none() {
+        if let Some(poller) = &mut self.poller {
+            bus.know(&poller.routes());
+            poller.woke();
+        } else {
             // Who asks has to hear the whole bus: that it talks by itself is what allows asking.
             let ids: Vec<_> = vehicle.decoders.iter().flat_map(Decoder::ids).collect();
             if let Err(error) = bus.listen_to(&ids) {
@@ -119,14 +143,27 @@ impl Reader {
                 .min(now + Duration::from_secs(1));
             let wake = context.clock.instant(deadline.as_micros() as i64);
             let received = tokio::select! {
-                received = self.beat.during(bus.receive()) => received,
+                heard = self.beat.during(bus.hear()) => heard,
                 () = tokio::time::sleep_until(wake.into()), if self.poller.is_some() => continue,
             };
             match received {
-                Ok(received) => {
+                Ok(heard) => {
                     backoff.reset();
                     self.counts.works();
-                    if self.take(received, context).await.is_err() {
+                    let taken = match heard {
+                        Heard::Frame(received) => {
+                            self.take(received, bus.hears_all(), context).await
+                        }
+                        Heard::Voltage {
+                            time_us,
+                            millivolts,
+                        } => {
+                            let woke = self.watch.voltage(micros(time_us), millivolts);
+                            self.woke(woke);
+                            Ok(())
+                        }
+                    };
+                    if taken.is_err() {
                         return BusError::Peer("the buffer has stopped".into());
                     }
                 }
@@ -136,15 +173,21 @@ impl Reader {
     }
 
     /// Decodes a frame and passes it to the poller.
-    async fn take(&mut self, received: Received, context: &Context) -> Result<(), Stopped> {
+    async fn take(
+        &mut self,
+        received: Received,
+        hears_all: bool,
+        context: &Context,
+    ) -> Result<(), Stopped> {
         let now = micros(received.time_us);
         let frame = &received.frame;
         let ours = self
             .poller
             .as_mut()
             .is_some_and(|poller| poller.on_frame(now, frame));
-        if !ours {
-            self.watch.heard(now);
+        if !ours && hears_all {
+            let woke = self.watch.heard(now);
+            self.woke(woke);
         }
         let mut samples = Vec::new();
         for (decoder, emitter) in self.vehicle.decoders.iter().zip(&mut self.can) {
@@ -160,6 +203,64 @@ impl Reader {
         context.push(samples, &self.counts, &self.beat).await
     }
 
+    /// Whoever woke up may be another one.
+    fn woke(&mut self, woke: bool) {
+        if woke && let Some(poller) = &mut self.poller {
+            poller.woke();
+        }
+    }
+
+    async fn record(
+        &self,
+        context: &Context,
+        kind: &str,
+        payload: &serde_json::Value,
+    ) -> Result<(), Stopped> {
+        let record = Record {
+            time_us: context.clock.tick_us(),
+            asset: Some(self.vehicle.asset.clone()),
+            kind: kind.to_owned(),
+            payload: payload.to_string(),
+        };
+        self.beat.during(context.buffer.record(record)).await
+    }
+
+    /// What was found out goes to the critical stream; a vehicle that is another one ends the session.
+    async fn news(&mut self, news: News, context: &Context) -> Result<(), BusError> {
+        let text = |ecu: Option<isotp::CanId>| ecu.map(|id| id.to_string());
+        let mut records = Vec::new();
+        match news {
+            News::Vin(vin) => {
+                if let Some(own) = self.vehicle.vin.filter(|own| *own != vin) {
+                    return Err(BusError::Peer(format!(
+                        "the vehicle says that it is {vin}, not {own}: another one is connected, or `vin` is wrong"
+                    )));
+                }
+                if self.present.replace(vin) != Some(vin) {
+                    records.push(("vehicle.vin", json!({ "vin": vin.to_string() })));
+                }
+            }
+            News::Codes(codes) => records.extend(codes.iter().map(|code| {
+                let what = json!({
+                    "ecu": text(code.ecu),
+                    "code": code.dtc.to_string(),
+                    "list": code.list,
+                    "status": code.status.map(|status| status.0),
+                });
+                ("vehicle.dtc", what)
+            })),
+            News::Snapshot { ecu, dtc, record } => records.push((
+                "vehicle.dtc.snapshot",
+                json!({ "ecu": text(ecu), "code": dtc.to_string(), "record": hex::encode(record) }),
+            )),
+        }
+        for (kind, payload) in records {
+            let recorded = self.record(context, kind, &payload).await;
+            recorded.map_err(|error| BusError::Peer(error.to_string()))?;
+        }
+        Ok(())
+    }
+
     /// Does what the poller wants.
     async fn ask(
         &mut self,
@@ -167,13 +268,19 @@ impl Reader {
         now: Duration,
         context: &Context,
     ) -> Result<(), BusError> {
-        let Some(poller) = &mut self.poller else {
-            return Ok(());
-        };
         self.beat.pass().await;
-        while let Some(output) = poller.poll(now, self.watch.state(now)) {
+        while let Some(poller) = &mut self.poller
+            && let Some(output) = poller.poll(now, self.watch.state(now))
+        {
             match output {
-                Output::Transmit(frame) => bus.send(&frame).await?,
+                Output::Transmit(frame) => match bus.send(&frame).await {
+                    // Its asker's time runs out; others go on.
+                    Err(BusError::Refused(why)) => {
+                        tracing::warn!(asset = %self.vehicle.asset, why, "a request is not sent");
+                    }
+                    sent => sent?,
+                },
+                Output::News(news) => self.news(news, context).await?,
                 Output::Failed { command, why } => {
                     tracing::debug!(asset = %self.vehicle.asset, command, why, "a diagnostic request failed");
                 }

@@ -37,7 +37,10 @@ fn profile(name: &str) -> String {
 #[test]
 fn nothing_is_wrong_with_them() {
     let profiles = profiles();
-    assert!(profiles.len() >= 2);
+    assert!(
+        profiles.len() >= 13,
+        "the generic one and at least twelve models"
+    );
     for (path, text) in profiles {
         let profile: Profile =
             toml::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
@@ -107,4 +110,255 @@ fn leaf_answers_have_two_forms() {
     assert_eq!(soc(old.unwrap(), &answer), Some(63.8));
     answer[2 + 28..2 + 34].copy_from_slice(&[0, 0, 0, 9, 0x98, 0x3A]);
     assert_eq!(soc(new.unwrap(), &answer), Some(62.88));
+}
+
+/// Profile, command, answer, and its values by signal.
+type Documented = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [(&'static str, f64)],
+);
+
+/// Of every profile at least one answer, written down from the documented place and scale of each value. Recorded answers
+/// are compared by the tests over real data.
+const ANSWERS: &[Documented] = &[
+    (
+        "hyundai-kona",
+        "battery",
+        "620101FFF7E7FF9B0000000080FF380E4A1A1819191919190018C505C40A0000860000000000000000000186A0000493E0",
+        &[
+            ("state_of_charge", 77.5),
+            ("is_charging", 1.0),
+            ("battery_current", 20.0),
+            ("battery_voltage", 365.8),
+            ("battery_temperature_max", 26.0),
+            ("battery_temperature_min", 24.0),
+            ("cell_voltage_max", 3.94),
+            ("cell_id_max", 5.0),
+            ("cell_voltage_min", 3.92),
+            ("cell_id_min", 10.0),
+            ("low_voltage", 13.4),
+            ("energy_charged", 10000.0),
+            ("energy_consumed", 30000.0),
+        ],
+    ),
+    (
+        "hyundai-kona",
+        "odometer",
+        "62B002E000000000FF0086D0000000",
+        &[("odometer", 34512.0)],
+    ),
+    ("kia-niro", "speed", "410D32", &[("speed", 50.0)]),
+    (
+        "kia-niro",
+        "battery health",
+        "620105003FFF9000000000000000000B847B0136E344200001500B9F03E80E0000019F",
+        &[("state_of_health", 100.0)],
+    ),
+    (
+        "hyundai-ioniq-28",
+        "battery",
+        "6101FFFFFFFF8E2648264803000C0DFE1414",
+        &[
+            ("state_of_charge", 71.0),
+            ("battery_voltage", 358.2),
+            ("battery_current", -1.2),
+            ("is_charging", 0.0),
+        ],
+    ),
+    (
+        "kia-soul-ev",
+        "battery",
+        "6101FFFFFFFFA00264826400FF9C0E241312",
+        &[
+            ("state_of_charge", 80.0),
+            ("battery_current", 10.0),
+            ("battery_voltage", 362.0),
+        ],
+    ),
+    (
+        "hyundai-ioniq-5",
+        "battery",
+        "620101EFFBE7ED64000000000000641B581E1C",
+        &[
+            ("state_of_charge", 50.0),
+            ("battery_current", -10.0),
+            ("battery_voltage", 700.0),
+        ],
+    ),
+    (
+        "chevrolet-bolt",
+        "state of charge displayed",
+        "628334CC",
+        &[("state_of_charge_displayed", 80.0)],
+    ),
+    (
+        "chevrolet-bolt",
+        "voltage",
+        "6224295A40",
+        &[("battery_voltage", 361.0)],
+    ),
+    (
+        "chevrolet-bolt",
+        "current",
+        "622414FF38",
+        &[("battery_current", 10.0)],
+    ),
+    (
+        "mg4",
+        "voltage",
+        "62B0420640",
+        &[("battery_voltage", 400.0)],
+    ),
+    ("mg4", "current", "62B0439C40", &[("battery_current", 0.0)]),
+    ("mg4", "charging", "62B04801", &[("is_charging", 1.0)]),
+    (
+        "mg5",
+        "state of charge",
+        "62B046032A",
+        &[("state_of_charge", 81.0)],
+    ),
+    (
+        "mg5",
+        "state of health",
+        "62B0612616",
+        &[("state_of_health", 97.5)],
+    ),
+    ("mg5", "odometer", "62B9210086D0", &[("odometer", 34512.0)]),
+    (
+        "byd-atto-3",
+        "voltage",
+        "6200089501",
+        &[("battery_voltage", 405.0)],
+    ),
+    (
+        "byd-atto-3",
+        "current",
+        "6200098813",
+        &[("battery_current", 0.0)],
+    ),
+    (
+        "byd-atto-3",
+        "cell maximum",
+        "62002DE80C",
+        &[("cell_voltage_max", 3.304)],
+    ),
+    (
+        "byd-dolphin",
+        "state of charge",
+        "62000551",
+        &[("state_of_charge", 81.0)],
+    ),
+    (
+        "byd-dolphin",
+        "temperature average",
+        "62003240",
+        &[("battery_temperature", 24.0)],
+    ),
+    (
+        "renault-zoe",
+        "state of charge",
+        "6220020FD2",
+        &[("state_of_charge", 81.0)],
+    ),
+    (
+        "renault-zoe",
+        "current",
+        "6232048000",
+        &[("battery_current", 0.0)],
+    ),
+    (
+        "renault-zoe",
+        "odometer",
+        "6220060086D0",
+        &[("odometer", 34512.0)],
+    ),
+    (
+        "vw-e-golf",
+        "state of charge",
+        "62028CCA",
+        &[("state_of_charge", 80.8)],
+    ),
+    (
+        "vw-e-golf",
+        "current",
+        "621E3D07FC",
+        &[("battery_current", 0.0)],
+    ),
+    (
+        "vw-id",
+        "voltage",
+        "621E3B0640",
+        &[("battery_voltage", 400.0)],
+    ),
+    (
+        "vw-id",
+        "current",
+        "621E3D000249F0",
+        &[("battery_current", 0.0)],
+    ),
+    (
+        "bmw-i3",
+        "state of charge",
+        "62DDBC032A03E80000",
+        &[("state_of_charge", 81.0)],
+    ),
+    (
+        "bmw-i3",
+        "current",
+        "62DD69FFFFFC18",
+        &[("battery_current", -10.0)],
+    ),
+    (
+        "geely-geometry-c",
+        "state of charge",
+        "415BFF",
+        &[("state_of_charge", 100.0)],
+    ),
+    (
+        "geely-geometry-c",
+        "odometer",
+        "41A600012345",
+        &[("odometer", 7456.5)],
+    ),
+    (
+        "nissan-leaf",
+        "odometer",
+        "620E010086D0",
+        &[("odometer", 34512.0)],
+    ),
+    ("obd2", "speed", "410D32", &[("speed", 50.0)]),
+];
+
+#[test]
+fn documented_answers() {
+    for (name, command, answer, expected) in ANSWERS {
+        let text = profile(&format!("/{name}.toml"));
+        let definition = Definition::read(name, &text).unwrap();
+        let digits: String = answer.chars().filter(|c| !c.is_whitespace()).collect();
+        let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+        let payload: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
+        let number = definition.command(command, None).unwrap();
+        let mut readings = Vec::new();
+        // An answer that is cut has the values that are in it.
+        definition
+            .table
+            .decode(number, &payload, &mut readings)
+            .unwrap();
+        for (signal, value) in *expected {
+            let found = readings.iter().find_map(|reading| {
+                let known = &definition.table.signals()[reading.signal as usize];
+                (known.name == *signal).then(|| known.def.encoding.value(reading.raw))
+            });
+            assert!(
+                found.is_some_and(|found| (found - value).abs() < 1e-6),
+                "{name} {command} {signal}: {found:?}, expected {value}"
+            );
+        }
+    }
+    for (path, _) in profiles() {
+        let shown = |(name, ..): &Documented| path.ends_with(&format!("/{name}.toml"));
+        assert!(ANSWERS.iter().any(shown), "{path} has no answer here");
+    }
 }

@@ -66,6 +66,10 @@ impl fmt::Display for Broker {
 /// |---|---|
 /// | `socketcan:can0` | a network interface of the kernel |
 /// | `socketcand://host[:29536]/can0` | a bus that socketcand serves |
+/// | `slcan:/dev/ttyACM0?bitrate=500000[&baud=115200]` | a serial adapter with the LAWICEL commands; `bitrate` is the vehicle's |
+/// | `slcan://host:port?bitrate=500000` | the same over TCP |
+/// | `elm327:/dev/ttyUSB0[?bitrate=500000][&baud=38400]` | an adapter with the AT commands of the ELM327, or an STN |
+/// | `elm327://host[:35000][?bitrate=500000]` | the same over TCP |
 /// | `replay:PATH[?bus=N][&speed=X]` | a recording; only its bus N, X times as fast as it was recorded (1 if absent) |
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "String")]
@@ -82,6 +86,20 @@ pub enum Interface {
         /// Name of the bus there.
         bus: String,
     },
+    /// An adapter with the LAWICEL commands.
+    Slcan {
+        /// Where it is.
+        port: Port,
+        /// The vehicle's bits per second.
+        bitrate: u32,
+    },
+    /// An adapter with the AT commands of the ELM327.
+    Elm327 {
+        /// Where it is.
+        port: Port,
+        /// The vehicle's bits per second.
+        bitrate: u32,
+    },
     /// A recording.
     Replay {
         /// The file; a path in a configuration starts at its folder.
@@ -93,6 +111,76 @@ pub enum Interface {
     },
 }
 
+/// Where an adapter is that is spoken to by lines of text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Port {
+    /// A serial port.
+    Serial {
+        /// Device file.
+        path: String,
+        /// Bits per second.
+        baud: u32,
+    },
+    /// A TCP connection.
+    Tcp(HostPort),
+}
+
+impl Port {
+    /// What stands behind the name of the protocol, and the vehicle's bitrate.
+    fn parse(
+        rest: &str,
+        tcp_port: Option<u16>,
+        baud: u32,
+        rates: &[u32],
+    ) -> Result<(Self, u32), String> {
+        let (place, [bitrate, own]) = options(rest, ["bitrate", "baud"])?;
+        let bitrate = match bitrate {
+            None => 500_000,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|rate| rates.contains(rate))
+                .ok_or_else(|| format!("bitrate must be one of {rates:?}"))?,
+        };
+        if let Some(address) = place.strip_prefix("//") {
+            if own.is_some() {
+                return Err("a TCP connection has no baud".to_owned());
+            }
+            return Ok((Self::Tcp(HostPort::parse(address, tcp_port)?), bitrate));
+        }
+        if !place.starts_with('/') || place.contains('\0') {
+            return Err("the device file is missing, as in slcan:/dev/ttyACM0".to_owned());
+        }
+        let baud = match own {
+            None => baud,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|baud| (1_200..=4_000_000).contains(baud))
+                .ok_or("baud must be a number from 1200 to 4000000")?,
+        };
+        let path = place.to_owned();
+        Ok((Self::Serial { path, baud }, bitrate))
+    }
+
+    fn fmt(&self, protocol: &str, bitrate: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Serial { path, baud } => {
+                write!(f, "{protocol}:{path}?bitrate={bitrate}&baud={baud}")
+            }
+            Self::Tcp(address) => write!(f, "{protocol}://{address}?bitrate={bitrate}"),
+        }
+    }
+}
+
+/// TCP port of adapters with Wi-Fi that speak the ELM327's commands, unless told otherwise.
+const ELM327_PORT: u16 = 35000;
+/// Bitrates of the LAWICEL command `S`.
+const SLCAN_RATES: [u32; 9] = [
+    10_000, 20_000, 50_000, 100_000, 125_000, 250_000, 500_000, 800_000, 1_000_000,
+];
+/// Bitrates of the ELM327's protocols for ISO 15765-4.
+const ELM327_RATES: [u32; 2] = [250_000, 500_000];
 /// TCP port on which socketcand listens unless told otherwise (socketcand, README).
 const SOCKETCAND_PORT: u16 = 29536;
 /// Longest name of a network interface (Linux `IFNAMSIZ` less the terminator).
@@ -103,7 +191,7 @@ const FASTEST: f64 = 1e6;
 impl Interface {
     /// A text of this form, for the keys of a file.
     pub const KIND: Kind = Kind::Syntax(Syntax {
-        form: "a CAN bus such as \"socketcan:can0\", \"socketcand://host/can0\" or \"replay:drive.log?bus=0&speed=10\"",
+        form: "a CAN bus such as \"socketcan:can0\", \"socketcand://host/can0\", \"elm327://host\", \"slcan:/dev/ttyACM0\" or \"replay:drive.log?bus=0&speed=10\"",
         check: |text| text.parse::<Self>().map(drop),
     });
 
@@ -142,6 +230,12 @@ impl FromStr for Interface {
                 address: HostPort::parse(address, Some(SOCKETCAND_PORT))?,
                 bus: interface_name(bus)?,
             })
+        } else if let Some(rest) = text.strip_prefix("slcan:") {
+            let (port, bitrate) = Port::parse(rest, None, 115_200, &SLCAN_RATES)?;
+            Ok(Self::Slcan { port, bitrate })
+        } else if let Some(rest) = text.strip_prefix("elm327:") {
+            let (port, bitrate) = Port::parse(rest, Some(ELM327_PORT), 38_400, &ELM327_RATES)?;
+            Ok(Self::Elm327 { port, bitrate })
         } else if let Some(rest) = text.strip_prefix("replay:") {
             let (path, [bus, speed]) = options(rest, ["bus", "speed"])?;
             if path.is_empty() || path.contains('\0') {
@@ -167,7 +261,10 @@ impl FromStr for Interface {
                 speed,
             })
         } else {
-            Err("it must begin with socketcan:, socketcand:// or replay:".to_owned())
+            Err(
+                "it must begin with socketcan:, socketcand://, slcan:, elm327: or replay:"
+                    .to_owned(),
+            )
         }
     }
 }
@@ -185,6 +282,8 @@ impl fmt::Display for Interface {
         match self {
             Self::SocketCan { name } => write!(f, "socketcan:{name}"),
             Self::Socketcand { address, bus } => write!(f, "socketcand://{address}/{bus}"),
+            Self::Slcan { port, bitrate } => port.fmt("slcan", *bitrate, f),
+            Self::Elm327 { port, bitrate } => port.fmt("elm327", *bitrate, f),
             Self::Replay { path, bus, speed } => {
                 write!(f, "replay:{}?", path.display())?;
                 if let Some(bus) = bus {
@@ -231,6 +330,22 @@ mod tests {
                 "socketcand://10.0.0.9/vcan1",
                 "socketcand://10.0.0.9:29536/vcan1",
             ),
+            (
+                "slcan:/dev/ttyACM0",
+                "slcan:/dev/ttyACM0?bitrate=500000&baud=115200",
+            ),
+            (
+                "slcan://10.0.0.9:3333?bitrate=250000",
+                "slcan://10.0.0.9:3333?bitrate=250000",
+            ),
+            (
+                "elm327:/dev/ttyUSB0?baud=9600",
+                "elm327:/dev/ttyUSB0?bitrate=500000&baud=9600",
+            ),
+            (
+                "elm327://10.0.0.9",
+                "elm327://10.0.0.9:35000?bitrate=500000",
+            ),
             ("replay:drive.csv", "replay:drive.csv?speed=1"),
             (
                 "replay:/var/log/drive.csv?speed=2.5&bus=1",
@@ -252,6 +367,10 @@ mod tests {
             ("socketcand://host", "the name of the bus is missing"),
             ("socketcand:///can0", "the host is missing"),
             ("socketcand://host:0/can0", "the port must be"),
+            ("slcan://10.0.0.9", "the port"),
+            ("slcan:ttyACM0", "the device file is missing"),
+            ("elm327://host?baud=9600", "a TCP connection has no baud"),
+            ("elm327://host?bitrate=125000", "bitrate must be one of"),
             ("replay:", "the path of the recording is missing"),
             ("replay:?bus=1", "the path of the recording is missing"),
             ("replay:a.log?bus=256", "bus must be"),

@@ -8,6 +8,7 @@ use std::{
 
 use config_file::{Fault, Faults, Loader, Spans};
 use depot_config::devices::DEVICES;
+use isotp::uds::Vin;
 use modbus::map::DeviceMap;
 use vehicles::profile::{Bus, Profile};
 
@@ -65,6 +66,14 @@ pub(super) fn check(file: file::File, spans: &Spans) -> Result<Gateway, Faults> 
         }
         _ => Err(Faults::from(check.faults)),
     }
+}
+
+/// The name of the profile that ships for a VIN; what the law demands of every vehicle if there is none.
+fn profile_for(vin: &Vin) -> &'static str {
+    let vin = vin.to_string();
+    let fits =
+        |name: &&str| matches!(PROFILES.shipped(name), Some(Ok(profile)) if profile.is_for(&vin));
+    PROFILES.names().find(fits).unwrap_or("obd2")
 }
 
 /// Every step that returns `None` has added a fault.
@@ -236,7 +245,20 @@ impl Check<'_> {
                 .map(|path| Interface::Replay { path, bus, speed }),
             other => Some(other),
         };
-        let profile = can.profile.as_ref().and_then(|written| {
+        // Its form is checked by the schema.
+        let vin: Option<Vin> = can.vin.as_deref().and_then(|vin| vin.parse().ok());
+        if vin.is_some() && !can.diagnostics {
+            self.fault(
+                &key("vin"),
+                "diagnostics = true, to ask the vehicle for it",
+                "false",
+            );
+        }
+        let by_vin = vin
+            .filter(|_| can.profile.is_none() && can.diagnostics)
+            .map(|vin| profile_for(&vin).to_owned());
+        let written = can.profile.clone().or(by_vin);
+        let profile = written.as_ref().and_then(|written| {
             let profile =
                 self.profiles
                     .load(written, &key("profile"), self.spans, &mut self.faults)?;
@@ -250,7 +272,7 @@ impl Check<'_> {
             .dbc
             .as_ref()
             .and_then(|written| self.dbc(&key("dbc"), written));
-        if can.profile.is_none() {
+        if written.is_none() {
             if can.dbc.is_none() {
                 self.fault(&key("profile"), "a profile, a DBC file, or both", "neither");
             }
@@ -273,6 +295,7 @@ impl Check<'_> {
             profile,
             dbc,
             diagnostics: can.diagnostics,
+            vin,
         })
     }
 

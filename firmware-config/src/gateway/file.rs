@@ -48,6 +48,7 @@ pub(super) struct Can {
     pub(super) bus: Option<String>,
     pub(super) dbc: Option<PathBuf>,
     pub(super) diagnostics: bool,
+    pub(super) vin: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use config_file::{Key, Kind, Presence, Schema, Syntax};
 use depot_config::{ModbusAddress, devices};
+use isotp::uds::Vin;
 use shared_protocol::{AssetKey, GatewayId, VerifyingKey};
 
 use super::{Broker, Interface};
@@ -57,6 +58,15 @@ const NAME: Kind = Kind::Syntax(Syntax {
         text.parse::<AssetKey>()
             .map(drop)
             .map_err(|_| String::new())
+    },
+});
+
+const VIN: Kind = Kind::Syntax(Syntax {
+    form: "a VIN of 17 digits and capital letters without I, O and Q",
+    check: |text| {
+        text.parse::<Vin>()
+            .map(drop)
+            .map_err(|error| error.to_string())
     },
 });
 
@@ -183,6 +193,13 @@ static CAN: Schema = Schema {
             "true",
             "Whether the vehicle is asked by diagnostic requests, as its profile says. Without it nothing is ever \
              sent on the bus.",
+        ),
+        Key::optional(
+            "vin",
+            VIN,
+            "\"1M8GDM9AXKP042788\"",
+            "Its VIN. The vehicle is asked for it before anything else, and another one is not taken for it. Without a \
+             profile, the one that ships for this VIN is taken.",
         ),
     ],
 };

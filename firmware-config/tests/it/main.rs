@@ -4,6 +4,7 @@
 
 mod command;
 mod gateway;
+mod import;
 mod profiles;
 
 use std::{fs, path::PathBuf};

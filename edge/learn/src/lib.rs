@@ -1,0 +1,34 @@
+//! What the bytes of an unknown car's bus mean: from a recording, and from what a technician read off the dashboard.
+//! Pure: recordings in, ranked candidates out.
+//!
+//! A [`Reading`] says what the dashboard showed at an instant, and how finely. [`rank`] lays every window of bits of every
+//! identifier (and of every page of a multiplexed one) over the readings and keeps those that a plain factor and offset
+//! explain, the likeliest first. Each has a confidence between 0 and 1: how much better it is than the best candidate that
+//! would give other values. What protects frames, [`counters`] and [`checksums`], is found without readings.
+//!
+//! Nothing learnt is certain: [`draft`] writes a DBC file and a vehicle profile for people to look at.
+//!
+//! | file | what it is about |
+//! |---|---|
+//! | `recording.rs` | frames by identifier, windows of bits |
+//! | `rank.rs` | which window explains the readings |
+//! | `quantity.rs` | what is looked for: how finely it is coded, how fast it changes |
+//! | `counter.rs` | counters |
+//! | `checksum.rs` | sums, exclusive or, CRC-8 |
+//! | `draft.rs` | what was found, as files |
+
+#![forbid(unsafe_code)]
+
+mod checksum;
+mod counter;
+mod draft;
+mod quantity;
+mod rank;
+mod recording;
+
+pub use checksum::{Checksum, Rule, checksums};
+pub use counter::{Counter, counters};
+pub use draft::{Draft, draft};
+pub use quantity::{ODOMETER, PACK_VOLTAGE, QUANTITIES, Quantity, STATE_OF_CHARGE};
+pub use rank::{Candidate, Reading, rank};
+pub use recording::{Order, Page, Recording, Window};
