@@ -228,9 +228,15 @@ fn a_depot_goes_there_and_back() {
             .unwrap_err();
         drop(tx);
         let tx = house.db.tenant(&house.scope).await.unwrap();
-        let trail = audit::trail(&tx, house.scope.organization, None, None, 10)
-            .await
-            .unwrap();
+        let trail = audit::trail(
+            &tx,
+            house.scope.organization,
+            audit::Filter::default(),
+            None,
+            10,
+        )
+        .await
+        .unwrap();
         assert_eq!(trail.len(), 4);
         assert!(trail.iter().all(|was| was.action == "depots.write"));
         let last = trail.iter().find(|was| {

@@ -73,7 +73,11 @@ async fn reach_rooms(service: &Service, reached: &mut HashSet<String>) {
 }
 
 /// The codes of depots, and of providers to sign in at.
-async fn reach_depots_and_providers(place: &Place, service: &Service, reached: &mut HashSet<String>) {
+async fn reach_depots_and_providers(
+    place: &Place,
+    service: &Service,
+    reached: &mut HashSet<String>,
+) {
     let depot = json!({"text": include_str!("../../../depot-config/depots/demo.toml")}).to_string();
     for (condition, body) in [
         ("", depot.as_str()),
@@ -90,7 +94,17 @@ async fn reach_depots_and_providers(place: &Place, service: &Service, reached: &
     }
     let issuer = format!("http://{}", free_address());
     let ring = place.ring();
-    let add = ["oidc", "add", "dead", "--issuer", &issuer, "--client-id", "patio", "--ring", ring.to_str().unwrap()];
+    let add = [
+        "oidc",
+        "add",
+        "dead",
+        "--issuer",
+        &issuer,
+        "--client-id",
+        "patio",
+        "--ring",
+        ring.to_str().unwrap(),
+    ];
     place.run_with(&add, "secret");
     for path in [
         "/v1/depots/none",
