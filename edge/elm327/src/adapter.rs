@@ -269,11 +269,11 @@ impl Adapter {
     fn reset(&mut self, now: Duration, why: &'static str) {
         if self.doing != Doing::Nothing {
             self.event(Event::Reset(why));
+            self.waiting.clear();
         }
         self.resets += 1;
         self.settings = Settings::default();
         self.headers = true;
-        self.waiting.clear();
         self.commands.clear();
         self.begin(now, Doing::Reset, "ATZ", RESET_WITHIN);
     }

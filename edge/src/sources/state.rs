@@ -116,7 +116,9 @@ mod tests {
         watch.value(s(2), &def("Vehicle.Speed"), 30);
         assert_eq!(watch.state(s(2)), VehicleState::Driving);
         watch.value(s(100), &def("Vehicle.Speed"), 0);
-        watch.heard(s(100));
+        for second in 2..=100 {
+            watch.heard(s(second));
+        }
         // Key off: asked for a minute more since it last moved, then not, though its bus still talks.
         assert_eq!(watch.state(s(50)), VehicleState::Awake);
         assert_eq!(watch.state(s(100)), VehicleState::Asleep);
