@@ -231,7 +231,8 @@ async fn new_ones(
     judged: &[Judged<'_>],
     now: Timestamp,
 ) -> Result<BTreeSet<usize>, Problem> {
-    let mut of: BTreeMap<i32, (&str, Vec<(usize, Digest)>)> = BTreeMap::new();
+    type OfDevice<'a> = (&'a str, Vec<(usize, Digest)>);
+    let mut of: BTreeMap<i32, OfDevice<'_>> = BTreeMap::new();
     for (place, Judged { record, .. }) in judged.iter().enumerate() {
         let (_, digests) = of
             .entry(record.device.id)

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use outbound::{Client, Request, Rules};
 use platform::{Backoff, DbError, OrganizationId};
 use serde_json::Value;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use vault::Ring;
@@ -277,6 +277,8 @@ impl Poller {
                     if fresh {
                         return Err(refusal.into());
                     }
+                    // The feed was asked just now, and counts as asked.
+                    sleep(self.settings.least).await;
                 }
                 Err(other) => return Err(other),
             }

@@ -108,14 +108,10 @@ impl List {
     }
 
     /// What a record says, in the words of the catalogue. A record that is sent again has the same digest.
-    pub fn record(
-        &self,
-        device: &Arc<Device>,
-        codec: RecordCodec,
-        record: &Record,
-    ) -> devices::Record {
+    pub fn record(&self, device: &Arc<Device>, record: &Record) -> devices::Record {
         let mut payload = Vec::new();
-        record.write(codec, &mut payload);
+        // In one codec whatever it came in, so that a tracker which changes its codec sends the same record again.
+        record.write(RecordCodec::EightExtended, &mut payload);
         let mut unread = Vec::new();
         let mut found = Vec::new();
         for element in &record.elements {
@@ -232,7 +228,7 @@ mod tests {
             generation: None,
             elements: elements.collect(),
         };
-        shipped().record(&device, RecordCodec::EightExtended, &record)
+        shipped().record(&device, &record)
     }
 
     fn values(record: &devices::Record) -> Vec<(String, f64)> {

@@ -355,6 +355,7 @@ fn the_document_lists_every_route() {
             "/v1/commands/{id}",
             "/v1/depots",
             "/v1/depots/{id}",
+            "/v1/devices",
             "/v1/events",
             "/v1/events/live",
             "/v1/files",
@@ -375,6 +376,8 @@ fn the_document_lists_every_route() {
             "/v1/refresh",
             "/v1/roles",
             "/v1/sign-in",
+            "/v1/sign-in/oidc/{provider}",
+            "/v1/sign-in/oidc/{provider}/callback",
             "/v1/sign-out",
             "/v1/signals",
             "/v1/users",
@@ -397,11 +400,12 @@ fn the_document_lists_every_route() {
             for (method, operation) in served["paths"][path].as_object().unwrap() {
                 let filled = path.replace("{id}", "1").replace("{delivery}", "1");
                 let line = format!("{} {filled}", method.to_uppercase());
-                // Nobody gets anywhere under /v1, but to where one signs in, and with a link that was given out.
+                // Nobody gets anywhere under /v1, but to where one signs in (at providers, too), and with a link that was given out.
                 let answer = http::ask(&service.http, &line, "content-length: 0\r\n", "").await;
                 assert!(!answer.body.contains("route_not_found"), "{line}");
                 let open = !path.starts_with("/v1/")
-                    || ["/v1/sign-in", "/v1/refresh", "/v1/links/{token}"].contains(&path.as_str());
+                    || path.starts_with("/v1/sign-in")
+                    || ["/v1/refresh", "/v1/links/{token}"].contains(&path.as_str());
                 assert_eq!(
                     answer.body.contains("unauthenticated"),
                     !open,

@@ -158,7 +158,7 @@ async fn drain(address: SocketAddr, tracker: usize, seed: u64) {
     while done < records.len() {
         let rest = &records[done..];
         // One tracker in two speaks UDP.
-        let taken = if tracker % 2 == 0 {
+        let taken = if tracker.is_multiple_of(2) {
             session(address, &imei, rest, &mut random).await
         } else {
             datagram(address, &imei, rest, &mut random).await
@@ -170,7 +170,7 @@ async fn drain(address: SocketAddr, tracker: usize, seed: u64) {
     }
 }
 
-async fn restarted(place: &Place, service: Service) -> Service {
+fn restarted(place: &Place, service: Service) -> Service {
     signal(service.pid(), "KILL");
     drop(service);
     place.serve()
@@ -250,7 +250,7 @@ fn each_record_is_stored_once_whatever_is_killed() {
                 && kills < 3 * (seeds + 1)
             {
                 sleep(Duration::from_millis(random.random_range(100..1200))).await;
-                service = restarted(&place, service).await;
+                service = restarted(&place, service);
                 kills += 1;
             }
             for tracker in trackers {

@@ -151,8 +151,8 @@ async fn take(
                 Err("the register cannot be asked")
             }
         },
-        (Arrival::Packet(Packet::Records(codec, records)), Some(guest)) => {
-            if !shared.store(&guest.device, codec, &records).await {
+        (Arrival::Packet(Packet::Records(_, records)), Some(guest)) => {
+            if !shared.store(&guest.device, &records).await {
                 return Err("the database does not store");
             }
             metrics::packet("stored");

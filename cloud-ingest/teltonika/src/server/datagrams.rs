@@ -81,8 +81,8 @@ async fn deal(shared: &Shared, datagram: &Datagram) -> Option<[u8; 7]> {
         return None;
     };
     match &datagram.content {
-        Packet::Records(codec, records) => {
-            if !shared.store(&device, *codec, records).await {
+        Packet::Records(_, records) => {
+            if !shared.store(&device, records).await {
                 return None;
             }
             metrics::packet("stored");

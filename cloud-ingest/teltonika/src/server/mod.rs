@@ -25,7 +25,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::crowd::Crowd;
-use crate::{MessageCodec, Packet, RecordCodec, avl::List, metrics};
+use crate::{MessageCodec, Packet, avl::List, metrics};
 
 const COMMANDS_EVERY: Duration = Duration::from_secs(1);
 /// After a failure to accept, such as too many open files.
@@ -172,15 +172,10 @@ impl Shared {
     }
 
     /// Stores records in turn; true after COMMIT.
-    async fn store(
-        &self,
-        device: &Arc<devices::Device>,
-        codec: RecordCodec,
-        records: &[crate::Record],
-    ) -> bool {
+    async fn store(&self, device: &Arc<devices::Device>, records: &[crate::Record]) -> bool {
         let records: Vec<_> = records
             .iter()
-            .map(|record| self.list.record(device, codec, record))
+            .map(|record| self.list.record(device, record))
             .collect();
         // The semaphore is never closed.
         let Ok(_turn) = self.turns.acquire().await else {
@@ -212,7 +207,7 @@ impl Shared {
                 "it says something that nobody asked for"
             ),
             Err(error) => {
-                tracing::warn!(device = device.key, %error, "its answer to a command is lost")
+                tracing::warn!(device = device.key, %error, "its answer to a command is lost");
             }
         }
     }
