@@ -158,7 +158,7 @@ impl Cloud {
         let url = format!("{}/v1/depots/{id}", self.url);
         let request = self.agent.get(&url);
         let answer = request.header(header::AUTHORIZATION, self.bearer()).call();
-        let answer = self.answer(&url, answer)?;
+        let answer = Answer::of(&url, answer)?;
         match answer.0 {
             404 if answer.code() == "depot_not_found" => Ok(None),
             200 => answer.read(&url).map(Some),
@@ -175,7 +175,7 @@ impl Cloud {
         };
         let request = self.agent.put(&url).header(condition, value);
         let request = request.header(header::AUTHORIZATION, self.bearer());
-        let answer = self.answer(&url, request.send_json(document))?;
+        let answer = Answer::of(&url, request.send_json(document))?;
         match answer.0 {
             200 | 201 => answer.read(&url).map(Put::Written),
             412 => Ok(Put::Conflict(answer.detail())),
@@ -187,12 +187,16 @@ impl Cloud {
     fn bearer(&self) -> String {
         format!("Bearer {}", self.key.0)
     }
+}
 
-    fn answer(
-        &self,
+/// Status and body.
+struct Answer(u16, String);
+
+impl Answer {
+    fn of(
         url: &str,
         answer: Result<Response<ureq::Body>, ureq::Error>,
-    ) -> Result<Answer, CloudError> {
+    ) -> Result<Self, CloudError> {
         let none = |error: ureq::Error| CloudError::NoAnswer {
             url: url.to_owned(),
             reason: error.to_string(),
@@ -200,14 +204,9 @@ impl Cloud {
         let mut response = answer.map_err(none)?;
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(LONGEST);
-        Ok(Answer(status, body.read_to_string().map_err(none)?))
+        Ok(Self(status, body.read_to_string().map_err(none)?))
     }
-}
 
-/// Status and body.
-struct Answer(u16, String);
-
-impl Answer {
     fn read<T: DeserializeOwned>(&self, url: &str) -> Result<T, CloudError> {
         serde_json::from_str(&self.1).map_err(|error| CloudError::Strange {
             url: url.to_owned(),

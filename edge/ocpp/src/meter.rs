@@ -247,8 +247,8 @@ mod tests {
     #[test]
     fn what_belongs_elsewhere_is_left_out() {
         let at = |location, measurand, unit| Sampled {
-            location,
             measurand,
+            location,
             unit,
             ..plain("7")
         };

@@ -19,6 +19,9 @@ use platform::{
 use url::Url;
 use vault::{Ring, Secret};
 
+/// Whether a refusal is the one that is meant.
+type Says = fn(&Failed) -> bool;
+
 const EMAIL: &str = "ana@example.com";
 
 struct World {
@@ -150,18 +153,14 @@ fn what_a_provider_does_wrong_signs_nobody_in() {
         let world = World::new(&database, Signs::Rs256).await;
         for signs in [Signs::Rs256, Signs::Es256] {
             world.provider.signs(signs);
-            let claim: fn(&Failed) -> bool =
-                |failed| matches!(failed, Failed::Distrust(Distrust::Claim(_)));
-            let algorithm: fn(&Failed) -> bool =
-                |failed| matches!(failed, Failed::Distrust(Distrust::Algorithm));
-            let signature: fn(&Failed) -> bool =
-                |failed| matches!(failed, Failed::Distrust(Distrust::Signature));
-            let unreadable: fn(&Failed) -> bool =
+            let claim: Says = |failed| matches!(failed, Failed::Distrust(Distrust::Claim(_)));
+            let algorithm: Says = |failed| matches!(failed, Failed::Distrust(Distrust::Algorithm));
+            let signature: Says = |failed| matches!(failed, Failed::Distrust(Distrust::Signature));
+            let unreadable: Says =
                 |failed| matches!(failed, Failed::Distrust(Distrust::Unreadable(_)));
-            let nobody: fn(&Failed) -> bool = |failed| matches!(failed, Failed::Nobody);
-            let unavailable: fn(&Failed) -> bool =
-                |failed| matches!(failed, Failed::Unavailable(_));
-            let faults: [(Wrong, fn(&Failed) -> bool); 15] = [
+            let nobody: Says = |failed| matches!(failed, Failed::Nobody);
+            let unavailable: Says = |failed| matches!(failed, Failed::Unavailable(_));
+            let faults: [(Wrong, Says); 15] = [
                 (Wrong::Nonce, claim),
                 (Wrong::Audience, claim),
                 (Wrong::TwoAudiences, claim),

@@ -57,7 +57,10 @@ pub(super) struct Metadata {
 
 /// Metadata and keys of providers, by issuer.
 #[derive(Debug, Default)]
-pub(super) struct Known(Mutex<HashMap<String, (Duration, Arc<Metadata>, Arc<KeySet>)>>);
+pub(super) struct Known(Mutex<ByIssuer>);
+
+/// Since when what is known.
+type ByIssuer = HashMap<String, (Duration, Arc<Metadata>, Arc<KeySet>)>;
 
 impl Known {
     /// What is known of an issuer; asked for when it is not known, or was learnt too long ago. `older_than` is the age at
@@ -85,9 +88,7 @@ impl Known {
         Ok((metadata, keys))
     }
 
-    fn lock(
-        &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<String, (Duration, Arc<Metadata>, Arc<KeySet>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, ByIssuer> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
