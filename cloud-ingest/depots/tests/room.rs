@@ -237,8 +237,8 @@ fn a_depot_goes_there_and_back() {
         )
         .await
         .unwrap();
-        assert_eq!(trail.len(), 4);
-        assert!(trail.iter().all(|was| was.action == "depots.write"));
+        let of_depots = trail.iter().filter(|was| was.action == "depots.write");
+        assert_eq!(of_depots.count(), 4);
         let last = trail.iter().find(|was| {
             was.after
                 .as_ref()
@@ -315,7 +315,7 @@ fn what_it_names_goes_along_and_nothing_else_is_opened() {
         let said = aside(move || cloud.put("other", &named, &Basis::New)).await;
         let said = said.unwrap_err().to_string();
         assert!(
-            said.contains("other.toml:13: depot.id: expected `other`"),
+            said.contains("other.toml:12: depot.id: expected `other`"),
             "{said}"
         );
         assert!(said.contains("more.toml"), "{said}");
@@ -336,7 +336,7 @@ fn of_two_pushes_at_once_one_wins() {
             for (writer, file) in files.iter().enumerate() {
                 let text = DEMO.replace(
                     "demand = 110",
-                    &format!("demand = {}", 120 + round * 2 + writer),
+                    &format!("demand = {}", 100 + round * 2 + writer),
                 );
                 fs::write(file, text).unwrap();
             }
@@ -379,7 +379,7 @@ fn a_push_whose_answer_was_lost_is_pushed_again() {
         let file = house.file("demo.toml", DEMO);
         push(&house, 0, &file, None).await.unwrap();
         let before = fs::read_to_string(house.folder.path().join("demo.toml.cloud")).unwrap();
-        fs::write(&file, DEMO.replace("demand = 110", "demand = 113")).unwrap();
+        fs::write(&file, DEMO.replace("demand = 110", "demand = 103")).unwrap();
         assert_eq!(
             version(push(&house, 0, &file, None).await.unwrap()),
             (2, true)
@@ -390,7 +390,7 @@ fn a_push_whose_answer_was_lost_is_pushed_again() {
             version(push(&house, 0, &file, None).await.unwrap()),
             (2, false)
         );
-        fs::write(&file, DEMO.replace("demand = 110", "demand = 114")).unwrap();
+        fs::write(&file, DEMO.replace("demand = 110", "demand = 104")).unwrap();
         assert_eq!(
             version(push(&house, 0, &file, None).await.unwrap()),
             (3, true)

@@ -33,10 +33,14 @@ impl Clock {
         (Self(Works::ByHand(Arc::clone(&shown))), Hand(shown))
     }
 
-    /// Wall time: for stamps, never for order.
+    /// Wall time: for stamps, never for order. In whole microseconds, as PostgreSQL keeps it, so that what is answered
+    /// and what is read again later are the same.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Works::System(_) => Timestamp::now(),
+            Works::System(_) => {
+                let now = Timestamp::now();
+                Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+            }
             Works::ByHand(shown) => shown.lock().unwrap_or_else(PoisonError::into_inner).0,
         }
     }

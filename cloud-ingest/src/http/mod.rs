@@ -95,7 +95,7 @@ impl FromRef<App> for Depots {
             how complete it is. Values are in the unit that is given with them, times are RFC 3339 in UTC. \
             Lists come in pages: follow `next` with `cursor` until there is none."
     ),
-    components(schemas(problem::Details, Code)),
+    components(schemas(problem::Details, Code, telemetry::Resolution)),
     modifiers(&Ways, &Reference),
     tags(
         (name = "sign-in", description = "Tokens and sessions."),

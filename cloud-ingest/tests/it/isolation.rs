@@ -185,6 +185,7 @@ fn no_table_or_view_shows_anothers_rows() {
             );
             let foreign = match name {
                 "platform.organization" => format!("{all} WHERE id = {}", own.organization),
+                "audit.head" => format!("{all} WHERE tenant = {}", own.organization),
                 _ if is("of_organization") => {
                     format!("{all} WHERE organization_id = {}", own.organization)
                 }

@@ -42,12 +42,19 @@ async fn once(seed: u64) {
             let found = totals(&buffer);
             let stored = cloud.all(seed);
             assert_eq!((found.open, found.buffered), (0, 0), "seed {seed}");
+            // A block whose acknowledgement the crash took may be dropped for room afterwards: it counts as dropped
+            // here, and is stored there. So the cloud has all that was acknowledged, and each sample once or a record
+            // of its loss.
+            assert!(
+                stored.len() as u64 >= found.acknowledged,
+                "seed {seed}: {} stored, {found:?}",
+                stored.len()
+            );
             assert_eq!(
-                stored.len() as u64,
-                found.acknowledged,
+                found.produced,
+                stored.len() as u64 + cloud.absent,
                 "seed {seed}: {found:?}"
             );
-            assert_eq!(cloud.absent, found.dropped, "seed {seed}: {found:?}");
             assert_eq!(
                 found.produced,
                 found.acknowledged + found.dropped,

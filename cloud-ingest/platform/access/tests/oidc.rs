@@ -37,7 +37,7 @@ struct World {
 impl World {
     async fn new(database: &TestDatabase, signs: Signs) -> Self {
         let db = database.connect().await;
-        migrate(&db, &[platform::room(), access::room()])
+        migrate(&db, &[platform::room(), audit::room(), access::room()])
             .await
             .unwrap();
         let start = Timestamp::from_second(1_790_000_000).unwrap();

@@ -20,7 +20,7 @@ fn ring(lines: &[&str]) -> Ring {
 
 async fn world(database: &TestDatabase, ring: Option<Ring>) -> (Db, Access, Scope) {
     let db = database.connect().await;
-    migrate(&db, &[platform::room(), access::room()])
+    migrate(&db, &[platform::room(), audit::room(), access::room()])
         .await
         .unwrap();
     let (clock, _) = Clock::by_hand(Timestamp::from_second(START).unwrap());
