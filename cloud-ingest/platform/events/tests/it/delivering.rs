@@ -221,6 +221,14 @@ fn an_endpoint_that_fails_for_days_is_disabled_and_what_it_missed_can_be_replaye
                 "SELECT count(*) = 2 FROM events.attempt",
             )
             .await;
+        // Before the endpoint is disabled: what comes later is not noted for it.
+        world.ready(&acme, 2, 50.0).await;
+        world
+            .settled(
+                "the second one fails, too",
+                "SELECT count(*) = 3 FROM events.attempt",
+            )
+            .await;
         assert_eq!(
             world
                 .count("SELECT count(*) FROM events.endpoint WHERE disabled_at IS NOT NULL")
@@ -228,7 +236,6 @@ fn an_endpoint_that_fails_for_days_is_disabled_and_what_it_missed_can_be_replaye
             0
         );
         world.hand.advance(Duration::from_hours(25));
-        world.ready(&acme, 2, 50.0).await;
         world
             .until("it is disabled", "SELECT count(*) = 1 FROM events.endpoint WHERE disabled_reason LIKE 'every delivery has failed since%'")
             .await;
