@@ -247,6 +247,9 @@ fn an_endpoint_that_fails_for_days_is_disabled_and_what_it_missed_can_be_replaye
             .await;
         // What happens now is not even noted for it.
         world.ready(&acme, 3, 50.0).await;
+        world
+            .until("it is passed by", "SELECT count(*) = 0 FROM events.outbox")
+            .await;
         for _ in 0..1000 {
             if watching.seen().len() == 1 {
                 break;
