@@ -29,7 +29,7 @@ root13_make() {
     options=$(mktemp)
     host_apt_options >"$options"
     say "making a Debian 13 root with PostgreSQL 17 and TimescaleDB in $ROOT13 (about a minute, 530 MB)"
-    [ ! -e "$new" ] || as_root rm -rf "$new"
+    root13_clear "$new"
     # No main cluster is made inside, and nobody reads manuals there.
     # The hook's $1 is the new root: mmdebstrap expands it.
     # shellcheck disable=SC2016
@@ -50,6 +50,19 @@ root13_make() {
     date -u +%Y-%m-%dT%H:%M:%SZ >"$new/patio-built"
     mv "$new" "$ROOT13"
     say "the Debian 13 root is ready ($((SECONDS - started)) s)"
+}
+
+# root13_clear FOLDER: away with what a build left that was killed. It may have the machine's own
+# /proc, /sys and /dev/pts mounted still, and nothing in them is to be deleted.
+root13_clear() {
+    [ -e "$1" ] || return 0
+    local mounts mount
+    # findmnt writes a space in a path as \x20.
+    mounts=$(printf '%b\n' "$(findmnt --raw --noheadings --output TARGET)" | grep -F "$1/" | sort -r) || true
+    while IFS= read -r mount; do
+        [ -z "$mount" ] || as_root umount "$mount"
+    done <<<"$mounts"
+    as_root rm -rf --one-file-system "$1"
 }
 
 # root13_sources: this machine's own Debian mirrors, one release on.
