@@ -18,7 +18,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use web::{Body, Caller, Code, List, Params, Problem, Problems, Turn, once, problem::FileFault};
+use web::{
+    Body, Caller, Code, List, PageSize, Params, Problem, Problems, Turn, once, problem::FileFault,
+};
 
 use crate::{
     Depots, MAX_BODY,
@@ -100,7 +102,7 @@ pub async fn list(
     params: Params,
 ) -> Result<Json<List<DepotListed>>, Problem> {
     params.only(&["limit", "cursor"])?;
-    let limit = params.integer("limit", 1, 1000, 100)?;
+    let limit = params.limit(PageSize::LONG)?;
     let after = params.text("cursor").map(id_of).transpose()?;
     let tx = depots.db.tenant(&caller.scope).await?;
     let sql = include_str!("../queries/list.sql");

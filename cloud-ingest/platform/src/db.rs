@@ -227,11 +227,6 @@ impl Db {
         })
     }
 
-    /// The same as [`Db::system`].
-    pub async fn get(&self) -> Result<Client, DbError> {
-        self.system().await
-    }
-
     /// A transaction that sees one organisation and nothing else, until it is committed, rolled back or dropped.
     pub async fn tenant(&self, scope: &Scope) -> Result<Tenant, DbError> {
         Ok(Tenant::begin(self.system().await?, scope).await?)

@@ -7,13 +7,13 @@ use axum::{
     response::Response,
 };
 use platform::{
-    Tenant,
+    Client, Tenant,
     asset::{self, AssetKind, NewAsset},
 };
 use serde::{Deserialize, Serialize};
 use telemetry::read::{self, Asset, Latest};
 use utoipa::ToSchema;
-use web::{Body, Caller, Code, List, Params, Problem, Problems, Turn, once};
+use web::{Body, Caller, Code, List, PageSize, Params, Problem, Problems, Turn, once};
 
 use crate::http::App;
 
@@ -53,7 +53,7 @@ pub async fn list(
     params: Params,
 ) -> Result<Json<List<Asset>>, Problem> {
     params.only(&["limit", "cursor"])?;
-    let limit = params.integer("limit", 1, 1000, 100)?;
+    let limit = params.limit(PageSize::LONG)?;
     let after = params.cursor::<i32>()?;
     let tenant = app.db.tenant(&caller.scope).await?;
     let assets = read::assets(&tenant, after, limit + 1).await?;
@@ -118,6 +118,19 @@ pub async fn latest(
     let values = read::latest(&tenant, asset.id).await?;
     tenant.commit().await?;
     Ok(Json(AssetLatest { asset, values }))
+}
+
+/// A connection that reads samples of an asset, and the asset's number. Samples and roll-ups carry no row-level security
+/// and are read by the system: only of an asset that is the caller's own.
+pub(super) async fn own_samples(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+) -> Result<(i32, Client), Problem> {
+    let tenant = app.db.tenant(&caller.scope).await?;
+    let asset = own(&tenant, id).await?.id;
+    tenant.commit().await?;
+    Ok((asset, app.db.system().await?))
 }
 
 /// The asset that a path names, if it is the caller's own: to them there are no others.

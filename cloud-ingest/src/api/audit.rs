@@ -3,7 +3,7 @@
 use ::audit::{Filter, Was};
 use axum::{Json, extract::State};
 use platform::{Actor, RequestId};
-use web::{Caller, List, Params, Problem, Problems};
+use web::{Caller, List, PageSize, Params, Problem, Problems};
 
 use crate::http::App;
 
@@ -26,7 +26,7 @@ pub async fn list(
     params: Params,
 ) -> Result<Json<List<Was>>, Problem> {
     params.only(&["subject", "actor", "request_id", "limit", "cursor"])?;
-    let limit = params.integer("limit", 1, 1000, 100)?;
+    let limit = params.limit(PageSize::LONG)?;
     let before = params.cursor::<i64>()?;
     let filter = Filter {
         subject: params.plain("subject")?,

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use shared_protocol::GatewayId;
 use telemetry::command::{self, Before, CommandError, CommandId, Sent};
 use utoipa::ToSchema;
-use web::{Body, Caller, Code, List, Params, Problem, Problems, Turn, once};
+use web::{Body, Caller, Code, List, PageSize, Params, Problem, Problems, Turn, once};
 
 use crate::http::App;
 
@@ -109,7 +109,7 @@ pub async fn list(
             .map_err(|_| Problem::parameter("gateway", "the name of a gateway", text))
     });
     let gateway = gateway.transpose()?;
-    let limit = params.integer("limit", 1, 1000, 100)?;
+    let limit = params.limit(PageSize::LONG)?;
     let before = params.cursor::<Before>()?;
     let tenant = app.db.tenant(&caller.scope).await?;
     let commands = command::page(&tenant, gateway.as_ref(), before, limit + 1).await?;

@@ -1,6 +1,5 @@
 //! Jobs that were given up: looked at, tried again, thrown away.
 
-use ::audit::Entry;
 use axum::{
     Json,
     extract::{Path, State},
@@ -9,13 +8,12 @@ use axum::{
 };
 use jiff::Timestamp;
 use jobs::Dead;
-use platform::Tenant;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use web::{Caller, Code, List, Params, Problem, Problems};
+use web::{Caller, Code, List, PageSize, Params, Problem, Problems};
 
-use super::number;
+use super::{note, number};
 use crate::http::App;
 
 /// A job that was given up.
@@ -72,7 +70,7 @@ pub async fn list(
     params: Params,
 ) -> Result<Json<List<DeadLetter>>, Problem> {
     params.only(&["kind", "limit", "cursor"])?;
-    let limit = params.integer("limit", 1, 200, 50)?;
+    let limit = params.limit(PageSize::SHORT)?;
     let before = params.cursor::<i64>()?;
     let kind = params.plain("kind")?;
     let tx = app.db.tenant(&caller.scope).await?;
@@ -120,7 +118,7 @@ pub async fn replay(
     if jobs::replay(&tx, &[id], now).await?.is_empty() {
         return Err(missing(id));
     }
-    note(&tx, "jobs.replay", id, now).await?;
+    note(&tx, "jobs.replay", "job", id, None, now).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -142,20 +140,9 @@ pub async fn discard(
     if !jobs::discard(&tx, id).await? {
         return Err(missing(id));
     }
-    note(&tx, "jobs.discard", id, app.clock.now()).await?;
+    note(&tx, "jobs.discard", "job", id, None, app.clock.now()).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-async fn note(tx: &Tenant, action: &str, id: i64, now: Timestamp) -> Result<(), Problem> {
-    let entry = Entry {
-        action,
-        subject: &format!("job:{id}"),
-        before: None,
-        after: None,
-    };
-    ::audit::record(tx, tx.scope(), &entry, now).await?;
-    Ok(())
 }
 
 fn missing(id: i64) -> Problem {

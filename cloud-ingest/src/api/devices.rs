@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use devices::read::{self, Listed};
-use web::{Caller, List, Params, Problem, Problems};
+use web::{Caller, List, PageSize, Params, Problem, Problems};
 
 use crate::http::App;
 
@@ -23,7 +23,7 @@ pub async fn list(
     params: Params,
 ) -> Result<Json<List<Listed>>, Problem> {
     params.only(&["limit", "cursor"])?;
-    let limit = params.integer("limit", 1, 1000, 100)?;
+    let limit = params.limit(PageSize::LONG)?;
     let after = params.cursor::<i32>()?;
     let tenant = app.db.tenant(&caller.scope).await?;
     let devices = read::list(&tenant, after.unwrap_or(0), i64::from(limit) + 1).await?;

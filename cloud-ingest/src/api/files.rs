@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use ::audit::Entry;
 use axum::{
     Json,
     extract::{Path, Request, State},
@@ -10,17 +9,19 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use jiff::{SignedDuration, Timestamp};
-use platform::{Scope, Tenant};
+use platform::Scope;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::ToSchema;
 use vault::files::{
     self, File, FileError, LONGEST,
     links::{LinkError, Target},
 };
-use web::{Body, Caller, Code, List, Params, Problem, Problems, Turn, body::Content, once};
+use web::{
+    Body, Caller, Code, List, PageSize, Params, Problem, Problems, Turn, body::Content, once,
+};
 
-use super::{internal, number};
+use super::{internal, note, number};
 use crate::http::App;
 
 /// Longest time that a link is good, in seconds.
@@ -100,7 +101,7 @@ pub async fn list(
     params: Params,
 ) -> Result<Json<List<FileAbout>>, Problem> {
     params.only(&["sha256", "limit", "cursor"])?;
-    let limit = params.integer("limit", 1, 1000, 100)?;
+    let limit = params.limit(PageSize::LONG)?;
     let after = params.cursor::<i64>()?;
     let sha256 = params.text("sha256").map(digest).transpose()?;
     let tx = app.db.tenant(&caller.scope).await?;
@@ -153,7 +154,7 @@ pub async fn add(
     let kept = keeping.keep(&tx, &caller.scope, looked, now).await;
     let about = FileAbout::from(kept.map_err(problem)?);
     let after = json!({"sha256": about.sha256, "size": about.size});
-    note(&tx, "vault.add_file", about.id, Some(&after), now).await?;
+    note(&tx, "vault.add_file", "file", about.id, Some(&after), now).await?;
     once::finish(tx, &content.asked, StatusCode::CREATED, &about).await
 }
 
@@ -195,7 +196,7 @@ pub async fn remove(
     let id = number("id", &id)?;
     let keeping = app.files.as_ref().ok_or_else(no_store)?;
     let tx = app.db.tenant(&caller.scope).await?;
-    note(&tx, "vault.forget_file", id, None, app.clock.now()).await?;
+    note(&tx, "vault.forget_file", "file", id, None, app.clock.now()).await?;
     // The content goes at once, so this comes last.
     let gone = keeping.forget(&tx, &caller.scope, id).await;
     gone.map_err(problem)?;
@@ -233,6 +234,7 @@ pub async fn link(
     note(
         &tx,
         "vault.make_link",
+        "file",
         id,
         Some(&json!({"seconds": seconds})),
         now,
@@ -319,23 +321,6 @@ fn digest(text: &str) -> Result<[u8; 32], Problem> {
     hex::decode_to_slice(text, &mut digest)
         .map_err(|_| Problem::parameter("sha256", "64 hexadecimal digits", text))?;
     Ok(digest)
-}
-
-async fn note(
-    tx: &Tenant,
-    action: &str,
-    id: i64,
-    after: Option<&Value>,
-    now: Timestamp,
-) -> Result<(), Problem> {
-    let entry = Entry {
-        action,
-        subject: &format!("file:{id}"),
-        before: None,
-        after,
-    };
-    ::audit::record(tx, tx.scope(), &entry, now).await?;
-    Ok(())
 }
 
 fn no_store() -> Problem {

@@ -1,6 +1,6 @@
 //! Gateways, and what their ledgers say: how complete what came from them is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::{Json, extract::State};
 use platform::{Gateway, register};
@@ -8,7 +8,7 @@ use serde::Serialize;
 use shared_protocol::GatewayId;
 use telemetry::read::{self, LedgerRow};
 use utoipa::ToSchema;
-use web::{Caller, List, Params, Problem, Problems};
+use web::{Caller, List, PageSize, Params, Problem, Problems};
 
 use crate::http::App;
 
@@ -60,7 +60,7 @@ pub async fn list(
     params: Params,
 ) -> Result<Json<List<GatewayTotals>>, Problem> {
     params.only(&["limit", "cursor"])?;
-    let limit = params.integer("limit", 1, 200, 50)? as usize;
+    let limit = params.limit(PageSize::SHORT)? as usize;
     let after = params.cursor::<GatewayId>()?;
     let tenant = app.db.tenant(&caller.scope).await?;
     let mut gateways = register::gateways(&tenant).await?;
@@ -72,17 +72,19 @@ pub async fn list(
     let more = page.len() > limit;
     page.truncate(limit);
     let next = page.last().filter(|_| more).map(|last| last.name.clone());
-    let mut items = Vec::with_capacity(page.len());
-    for gateway in page {
-        // The register admits no other names.
-        let rows = match gateway.name.parse() {
-            Ok(id) => read::ledger(&tenant, Some(&id)).await?,
-            Err(_) => Vec::new(),
-        };
-        let streams = totals(rows);
-        items.push(GatewayTotals { gateway, streams });
+    let names: Vec<&str> = page.iter().map(|gateway| gateway.name.as_str()).collect();
+    let mut rows: HashMap<String, Vec<LedgerRow>> = HashMap::new();
+    for row in read::ledger(&tenant, Some(&names)).await? {
+        rows.entry(row.gateway.clone()).or_default().push(row);
     }
     tenant.commit().await?;
+    let items = page
+        .into_iter()
+        .map(|gateway| GatewayTotals {
+            streams: totals(rows.remove(&gateway.name).unwrap_or_default()),
+            gateway,
+        })
+        .collect();
     Ok(Json(List { items, next }))
 }
 

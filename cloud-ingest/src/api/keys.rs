@@ -12,7 +12,7 @@ use axum::{
 use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use web::{Body, Caller, Code, List, Params, Problem, Problems};
+use web::{Body, Caller, Code, List, PageSize, Params, Problem, Problems};
 
 use super::sign_in::secret;
 use crate::http::App;
@@ -56,7 +56,7 @@ pub async fn list(
     params: Params,
 ) -> Result<Json<List<ApiKey>>, Problem> {
     params.only(&["limit", "cursor"])?;
-    let limit = params.integer("limit", 1, 200, 50)?;
+    let limit = params.limit(PageSize::SHORT)?;
     let after = params.cursor::<i32>()?;
     let keys = app.access.keys(&caller.scope, after, limit + 1).await?;
     Ok(Json(List::cut(keys, limit, |key| key.id.to_string())))

@@ -19,6 +19,10 @@ pub mod states;
 pub mod users;
 pub mod webhooks;
 
+use ::audit::Entry;
+use jiff::Timestamp;
+use platform::Tenant;
+use serde_json::Value;
 use web::{Code, Problem};
 
 /// The number that a path names.
@@ -27,6 +31,25 @@ fn number(field: &str, text: &str) -> Result<i64, Problem> {
         .ok()
         .filter(|number| *number > 0)
         .ok_or_else(|| Problem::parameter(field, "a number from 1 on", text))
+}
+
+/// Notes in the audit trail what was done to the `kind` with this number, shortly before the transaction's end.
+async fn note(
+    tx: &Tenant,
+    action: &str,
+    kind: &str,
+    id: i64,
+    after: Option<&Value>,
+    now: Timestamp,
+) -> Result<(), Problem> {
+    let entry = Entry {
+        action,
+        subject: &format!("{kind}:{id}"),
+        before: None,
+        after,
+    };
+    ::audit::record(tx, tx.scope(), &entry, now).await?;
+    Ok(())
 }
 
 /// What can only be a fault of this program or of its machine.

@@ -11,7 +11,7 @@ use telemetry::{
     read::{self, Quarantined},
 };
 use utoipa::ToSchema;
-use web::{Caller, Code, List, Params, Problem, Problems};
+use web::{Caller, Code, List, PageSize, Params, Problem, Problems};
 
 use crate::http::App;
 
@@ -42,7 +42,7 @@ pub async fn list(
     params: Params,
 ) -> Result<Json<List<Quarantined>>, Problem> {
     params.only(&["limit", "cursor"])?;
-    let limit = params.integer("limit", 1, 1000, 100)?;
+    let limit = params.limit(PageSize::LONG)?;
     let after = params.cursor::<i64>()?;
     let found = own(&app, &caller, after, limit + 1).await?;
     Ok(Json(List::cut(found, limit, |one| one.id.to_string())))

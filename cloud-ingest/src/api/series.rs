@@ -54,11 +54,7 @@ pub async fn series(
     let source = params.text("source").map(number_of).transpose()?;
     let limit = params.integer("limit", 1, MOST_ROWS, 1000)?;
     let cursor = params.cursor::<Cursor>()?;
-    let tenant = app.db.tenant(&caller.scope).await?;
-    let asset = assets::own(&tenant, &id).await?.id;
-    tenant.commit().await?;
-    // Samples carry no row-level security and are read by the system: only of an asset that is the caller's own.
-    let client = app.db.system().await?;
+    let (asset, client) = assets::own_samples(&app, &caller, &id).await?;
     let query = SeriesQuery {
         asset,
         signal,

@@ -10,7 +10,7 @@ use axum::{
 use platform::Actor;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use web::{Body, Caller, Code, List, Params, Problem, Problems};
+use web::{Body, Caller, Code, List, PageSize, Params, Problem, Problems};
 
 use super::{number, sign_in::secret};
 use crate::http::App;
@@ -111,12 +111,10 @@ pub async fn list(
     params: Params,
 ) -> Result<Json<List<User>>, Problem> {
     params.only(&["limit", "cursor"])?;
-    let limit = params.integer("limit", 1, 200, 50)?;
-    let after = params.cursor::<i32>()?.unwrap_or(0);
-    let users = app.access.users(&caller.scope).await?;
-    let page = users.into_iter().filter(|user| user.id > after);
-    let page = page.take(limit as usize + 1).collect();
-    Ok(Json(List::cut(page, limit, |user| user.id.to_string())))
+    let limit = params.limit(PageSize::SHORT)?;
+    let after = params.cursor::<i32>()?;
+    let users = app.access.users(&caller.scope, after, limit + 1).await?;
+    Ok(Json(List::cut(users, limit, |user| user.id.to_string())))
 }
 
 /// Add somebody. Nobody gives roles that permit more than they may themselves.
@@ -248,10 +246,11 @@ pub async fn disable(
 /// The user that a path names: not oneself, and nobody who may more.
 async fn other(app: &App, caller: &Caller, id: &str) -> Result<User, Problem> {
     let id = number("id", id)?;
-    let users = app.access.users(&caller.scope).await?;
-    let user = users.into_iter().find(|user| i64::from(user.id) == id);
-    let user =
-        user.ok_or_else(|| Problem::new(Code::UserNotFound, format!("there is no user {id}")))?;
+    let nobody = || Problem::new(Code::UserNotFound, format!("there is no user {id}"));
+    let id = i32::try_from(id).map_err(|_| nobody())?;
+    let users = app.access.users(&caller.scope, Some(id - 1), 1).await?;
+    let user = users.into_iter().find(|user| user.id == id);
+    let user = user.ok_or_else(nobody)?;
     if caller.scope.actor == Actor::User(user.id) {
         return Err(Problem::new(
             Code::OwnUser,

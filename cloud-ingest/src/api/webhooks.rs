@@ -1,6 +1,5 @@
 //! Endpoints of outgoing webhooks, and what was delivered to them.
 
-use ::audit::Entry;
 use ::events::webhooks::endpoints::{self, Again, Attempt, Delivery, Endpoint, EndpointError};
 use axum::{
     Json,
@@ -9,13 +8,12 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use jiff::Timestamp;
-use platform::Tenant;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::ToSchema;
-use web::{Body, Caller, Code, List, Params, Problem, Problems, Turn, once};
+use web::{Body, Caller, Code, List, PageSize, Params, Problem, Problems, Turn, once};
 
-use super::{internal, number, sign_in::secret};
+use super::{internal, note, number, sign_in::secret};
 use crate::http::App;
 
 /// Most deliveries that are named at once.
@@ -97,7 +95,7 @@ pub async fn list(
     params: Params,
 ) -> Result<Json<List<Endpoint>>, Problem> {
     params.only(&["limit", "cursor"])?;
-    let limit = params.integer("limit", 1, 200, 50)?;
+    let limit = params.limit(PageSize::SHORT)?;
     let after = params.cursor::<i64>()?;
     let tx = app.db.tenant(&caller.scope).await?;
     let found = endpoints::list(&tx, after, limit + 1).await;
@@ -134,7 +132,7 @@ pub async fn add(
     let (id, told) = made.await.map_err(problem)?;
     let endpoint = endpoints::get(&tx, id).await.map_err(problem)?;
     let after = json!({"names": endpoint.names});
-    note(&tx, "events.add_endpoint", id, Some(&after), now).await?;
+    note(&tx, "events.add_endpoint", "webhook", id, Some(&after), now).await?;
     tx.commit().await?;
     let made = NewEndpoint {
         endpoint,
@@ -177,7 +175,15 @@ pub async fn remove(
     let id = number("id", &id)?;
     let tx = app.db.tenant(&caller.scope).await?;
     endpoints::remove(&tx, id).await.map_err(problem)?;
-    note(&tx, "events.remove_endpoint", id, None, app.clock.now()).await?;
+    note(
+        &tx,
+        "events.remove_endpoint",
+        "webhook",
+        id,
+        None,
+        app.clock.now(),
+    )
+    .await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -203,7 +209,7 @@ pub async fn rotate(
     let now = app.clock.now();
     let tx = app.db.tenant(&caller.scope).await?;
     let told = keeping.rotate(&tx, id, now).await.map_err(problem)?;
-    note(&tx, "events.rotate_secret", id, None, now).await?;
+    note(&tx, "events.rotate_secret", "webhook", id, None, now).await?;
     tx.commit().await?;
     Ok(secret(Json(NewSecret { secret: told })))
 }
@@ -223,7 +229,15 @@ pub async fn enable(
     let id = number("id", &id)?;
     let tx = app.db.tenant(&caller.scope).await?;
     endpoints::enable(&tx, id).await.map_err(problem)?;
-    note(&tx, "events.enable_endpoint", id, None, app.clock.now()).await?;
+    note(
+        &tx,
+        "events.enable_endpoint",
+        "webhook",
+        id,
+        None,
+        app.clock.now(),
+    )
+    .await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -248,7 +262,7 @@ pub async fn deliveries(
 ) -> Result<Json<List<Delivery>>, Problem> {
     params.only(&["state", "limit", "cursor"])?;
     let id = number("id", &id)?;
-    let limit = params.integer("limit", 1, 200, 50)?;
+    let limit = params.limit(PageSize::SHORT)?;
     let before = params.cursor::<i64>()?;
     let state = params.text("state");
     if let Some(state) = state.filter(|s| !["waiting", "delivered", "failed"].contains(s)) {
@@ -344,7 +358,7 @@ pub async fn replay(
         deliveries: again.map_err(problem)?,
     };
     let after = json!({"deliveries": answer.deliveries});
-    note(&tx, "events.replay", id, Some(&after), now).await?;
+    note(&tx, "events.replay", "webhook", id, Some(&after), now).await?;
     once::finish(tx, &body.asked, StatusCode::ACCEPTED, &answer).await
 }
 
@@ -354,23 +368,6 @@ fn may_read(caller: &Caller, names: &[String]) -> Result<(), Problem> {
     for event in names.iter().filter_map(|name| catalogue.newest(name)) {
         caller.must(&event.permission)?;
     }
-    Ok(())
-}
-
-async fn note(
-    tx: &Tenant,
-    action: &str,
-    id: i64,
-    after: Option<&Value>,
-    now: Timestamp,
-) -> Result<(), Problem> {
-    let entry = Entry {
-        action,
-        subject: &format!("webhook:{id}"),
-        before: None,
-        after,
-    };
-    ::audit::record(tx, tx.scope(), &entry, now).await?;
     Ok(())
 }
 

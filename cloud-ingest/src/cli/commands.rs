@@ -68,7 +68,7 @@ pub(super) async fn run(command: Command) -> Result<ExitCode, Failure> {
             limit,
             place,
         } => {
-            let client = place.connect().await?.get().await?;
+            let client = place.connect().await?.system().await?;
             let found = command::list(&client, gateway.as_ref(), limit).await?;
             println!(
                 "{:<32}  {:<20}  {:<24}  {:<8}  COMMAND",

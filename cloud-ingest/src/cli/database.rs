@@ -56,7 +56,7 @@ pub(super) async fn run(command: Command) -> Result<ExitCode, Failure> {
             let db = place.connect().await?;
             let server = db.server().await?;
             println!("{server}");
-            let client = db.get().await?;
+            let client = db.system().await?;
             for stream in waiting(&client).await? {
                 println!("{stream}");
             }

@@ -84,7 +84,7 @@ pub(super) async fn device(command: Device) -> Result<ExitCode, Failure> {
             );
         }
         Device::List { place } => {
-            let client = place.connect().await?.get().await?;
+            let client = place.connect().await?.system().await?;
             println!(
                 "{:<10}  {:<24}  {:<20}  {:>6}  {:>10}  {:<20}  STATE",
                 "KIND", "KEY", "ORGANIZATION", "ASSET", "RECORDS", "LATEST"

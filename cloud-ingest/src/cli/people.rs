@@ -222,7 +222,7 @@ pub(super) async fn user(command: User) -> Result<ExitCode, Failure> {
                 "{:>8}  {:<32}  {:<24}  {:<5}  STATE",
                 "NUMBER", "EMAIL", "ROLES", "CODES"
             );
-            for user in access.users(&scope).await? {
+            for user in access.users(&scope, None, u32::MAX).await? {
                 let state = user
                     .disabled_at
                     .map_or_else(|| "active".to_owned(), |since| format!("revoked {since}"));

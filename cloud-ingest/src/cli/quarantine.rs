@@ -58,7 +58,7 @@ pub(super) async fn run(command: Command) -> Result<ExitCode, Failure> {
             limit,
             place,
         } => {
-            let client = place.connect().await?.get().await?;
+            let client = place.connect().await?.system().await?;
             let found = read::quarantine(&client, after, limit).await?;
             println!(
                 "{:>8}  {:<20}  {:<24}  {:<16}  DETAIL",
@@ -78,7 +78,7 @@ pub(super) async fn run(command: Command) -> Result<ExitCode, Failure> {
             }
         }
         Command::Show { id, place } => {
-            let client = place.connect().await?.get().await?;
+            let client = place.connect().await?.system().await?;
             let found = read::quarantine(&client, Some(id.saturating_sub(1)), 1).await?;
             let message = found
                 .iter()
@@ -101,7 +101,7 @@ pub(super) async fn run(command: Command) -> Result<ExitCode, Failure> {
             };
         }
         Command::Export { id, out, place } => {
-            let client = place.connect().await?.get().await?;
+            let client = place.connect().await?.system().await?;
             let payload = read::quarantined_payload(&client, id)
                 .await?
                 .ok_or_else(|| unknown(id))?;

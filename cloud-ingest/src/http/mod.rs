@@ -82,7 +82,7 @@ impl FromRef<App> for Depots {
     fn from_ref(app: &App) -> Self {
         Self {
             db: app.db.clone(),
-            clock: Clock::system(),
+            clock: app.clock.clone(),
         }
     }
 }

@@ -107,7 +107,7 @@ pub async fn send(
     now: Timestamp,
     valid: Duration,
 ) -> Result<CommandId, CommandError> {
-    let client = db.get().await?;
+    let client = db.system().await?;
     queue(&client, gateway, what, now, valid).await
 }
 
@@ -149,7 +149,7 @@ pub async fn queue(
 /// Takes what is due to be sent, and lets expire what was not answered in time. Whoever takes a command has to send it;
 /// what gets lost is due again soon.
 pub async fn take_due(db: &Db, now: Timestamp) -> Result<Vec<Command>, DbError> {
-    let client = db.get().await?;
+    let client = db.system().await?;
     let sql = include_str!("../queries/expire_commands.sql");
     client.execute(sql, &[&now]).await?;
     let sql = include_str!("../queries/take_commands.sql");

@@ -97,7 +97,7 @@ impl Ingestor {
             .iter()
             .map(|(_, stream)| stream.number().into())
             .collect();
-        let client = self.inner().db.get().await?;
+        let client = self.inner().db.system().await?;
         let sql = include_str!("../queries/done.sql");
         let rows = client
             .query(sql, &[&gateway_id, &counters, &nonces, &numbers])

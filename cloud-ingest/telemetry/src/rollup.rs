@@ -137,7 +137,7 @@ pub async fn roll_up(db: &Db, now: Timestamp) -> Result<u64, StorageError> {
 
 /// One transaction; returns how many buckets it read.
 async fn some(db: &Db, resolution: Resolution, now: Timestamp) -> Result<u64, Trouble> {
-    let mut client: Client = db.get().await?;
+    let mut client: Client = db.system().await?;
     let tx = client.transaction().await?;
     // Each statement is planned for its own day.
     tx.batch_execute("SET LOCAL plan_cache_mode = force_custom_plan")

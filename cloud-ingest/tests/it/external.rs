@@ -119,7 +119,7 @@ fn ingestors_share_a_broker_that_comes_and_goes() {
                 service.until_ready().await;
             }
             let db = database.connect().await;
-            let client = db.get().await.unwrap();
+            let client = db.system().await.unwrap();
             let counts = read::counts(&client, None).await.unwrap();
             assert_eq!(
                 counts.iter().map(|count| count.samples).sum::<i64>(),

@@ -111,7 +111,7 @@ fn what_is_kept_beside_samples_can_be_asked_for() {
         }
 
         // A message that claims to be of the gateway, and one that claims nobody's name.
-        let client = db.get().await.unwrap();
+        let client = db.system().await.unwrap();
         let live = |name: &str| topic::up(&name.parse().unwrap(), Stream::Live.class());
         let junk = [
             (live("depot-1"), vec![1; 40]),

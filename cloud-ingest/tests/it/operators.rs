@@ -69,7 +69,7 @@ fn what_was_quarantined_is_exported_and_readmitted() {
         gateway.samples(Stream::Live, 5, WALL_US);
         let block = gateway.last_pending();
         let db = database.connect().await;
-        let client = db.get().await.unwrap();
+        let client = db.system().await.unwrap();
         for (count, payload) in [(1, &columns), (2, &block)] {
             publish_raw(&service.broker, &[(live.clone(), payload.clone())]).await;
             until("it is kept", 20, || async {

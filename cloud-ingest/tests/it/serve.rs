@@ -28,7 +28,7 @@ const WALL_US: i64 = 1_760_000_000_000_000;
 
 /// Samples that are stored, in all.
 async fn stored(db: &Db) -> i64 {
-    let client = db.get().await.unwrap();
+    let client = db.system().await.unwrap();
     let counts = read::counts(&client, None).await.unwrap();
     counts.iter().map(|count| count.samples).sum()
 }
@@ -192,7 +192,7 @@ fn poison_between_good_blocks() {
             .await;
         let db = database.connect().await;
         assert_eq!(stored(&db).await, 10);
-        let client = db.get().await.unwrap();
+        let client = db.system().await.unwrap();
         let kept = || read::quarantine(&client, None, 100);
         until("it is kept", 10, || async {
             kept().await.unwrap().len() == junk.len()

@@ -178,7 +178,7 @@ fn restarted(place: &Place, service: Service) -> Service {
 
 /// Every record of every tracker is there once.
 async fn compare(db: &Db, seed: u64) {
-    let client = db.get().await.unwrap();
+    let client = db.system().await.unwrap();
     let sql = "SELECT d.key, s.time, s.odometer::bigint AS steps FROM telemetry.sample AS s
                JOIN devices.device AS d ON d.asset_id = s.asset_id WHERE s.odometer IS NOT NULL ORDER BY 1, 2, 3";
     let column = &telemetry::layout::layout()
@@ -261,7 +261,7 @@ fn each_record_is_stored_once_whatever_is_killed() {
                 );
             }
             compare(&db, seed).await;
-            let client = db.get().await.unwrap();
+            let client = db.system().await.unwrap();
             client
                 .batch_execute("DELETE FROM telemetry.sample; DELETE FROM telemetry.taken; UPDATE devices.device SET records = 0")
                 .await

@@ -150,7 +150,7 @@ async fn serve(random: StdRng) -> Shared {
 }
 
 async fn count(db: &Db, sql: &str) -> i64 {
-    let client = db.get().await.unwrap();
+    let client = db.system().await.unwrap();
     client.query_one(sql, &[]).await.unwrap().get(0)
 }
 

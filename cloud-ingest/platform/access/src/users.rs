@@ -127,11 +127,19 @@ impl Access {
         Ok(id)
     }
 
-    /// Everybody of an organisation.
-    pub async fn users(&self, scope: &Scope) -> Result<Vec<User>, AccessError> {
+    /// Users of an organisation by number, from the one after `after` on.
+    pub async fn users(
+        &self,
+        scope: &Scope,
+        after: Option<i32>,
+        limit: u32,
+    ) -> Result<Vec<User>, AccessError> {
         let tenant = self.db.tenant(scope).await?;
         let rows = tenant
-            .query(include_str!("../queries/users.sql"), &[])
+            .query(
+                include_str!("../queries/users.sql"),
+                &[&after.unwrap_or(0), &i64::from(limit)],
+            )
             .await?;
         let user = |row: &tokio_postgres::Row| User {
             id: row.get("id"),

@@ -86,8 +86,8 @@ fn the_application_reads_no_hash_and_no_secret() {
             }
         }
         // What it may do goes on.
-        assert_eq!(access.users(&scope).await.unwrap().len(), 1);
-        assert!(access.users(&scope).await.unwrap()[0].needs_code);
+        assert_eq!(access.users(&scope, None, 10).await.unwrap().len(), 1);
+        assert!(access.users(&scope, None, 10).await.unwrap()[0].needs_code);
         assert_eq!(access.keys(&scope, None, 10).await.unwrap().len(), 1);
         access
             .set_password(&scope, EMAIL, "another horse battery")

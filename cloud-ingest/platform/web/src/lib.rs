@@ -25,7 +25,7 @@ pub use body::{Body, Content};
 pub use caller::Caller;
 pub use guard::Guard;
 pub use once::Turn;
-pub use page::List;
+pub use page::{List, PageSize};
 pub use params::Params;
 pub use problem::{Code, Problem, Problems};
 

@@ -24,6 +24,28 @@ impl<T> List<T> {
     }
 }
 
+/// How many items a page may have.
+#[derive(Clone, Copy, Debug)]
+pub struct PageSize {
+    /// At most.
+    pub most: u32,
+    /// When the request does not say.
+    pub usual: u32,
+}
+
+impl PageSize {
+    /// Of a list whose items tell much each.
+    pub const SHORT: Self = Self {
+        most: 200,
+        usual: 50,
+    };
+    /// Of a list whose items are a line each.
+    pub const LONG: Self = Self {
+        most: 1000,
+        usual: 100,
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use jiff::Timestamp;
 
-use crate::problem::Problem;
+use crate::{page::PageSize, problem::Problem};
 
 /// The parameters of a request.
 #[derive(Debug)]
@@ -71,6 +71,11 @@ impl Params {
             .ok_or_else(|| {
                 Problem::parameter(name, format!("a whole number from {least} to {most}"), text)
             })
+    }
+
+    /// How many items the page shall have: `limit`.
+    pub fn limit(&self, size: PageSize) -> Result<u32, Problem> {
+        self.integer("limit", 1, size.most, size.usual)
     }
 
     /// An instant.

@@ -219,7 +219,7 @@ impl Ingestor {
         let mut tries = Tries::new();
         loop {
             let attempt = async {
-                let client = self.0.db.get().await?;
+                let client = self.0.db.system().await?;
                 quarantine::write(&client, rows, self.0.clock.now()).await
             };
             match in_time(attempt).await {

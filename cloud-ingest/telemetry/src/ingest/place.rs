@@ -55,7 +55,7 @@ impl Ingestor {
         let mut tries = Tries::new();
         let rows = loop {
             let attempt = async {
-                let client = self.0.db.get().await?;
+                let client = self.0.db.system().await?;
                 let sql = include_str!("../../queries/placeable.sql");
                 Ok::<_, Trouble>(client.query(sql, &[]).await?)
             };

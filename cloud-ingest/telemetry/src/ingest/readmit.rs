@@ -47,7 +47,7 @@ impl Ingestor {
         let mut tries = Tries::new();
         let row = loop {
             let attempt = async {
-                let client = self.0.db.get().await?;
+                let client = self.0.db.system().await?;
                 let sql = include_str!("../../queries/quarantine_payload.sql");
                 Ok::<_, Trouble>(client.query_opt(sql, &[&id]).await?)
             };
@@ -84,7 +84,7 @@ impl Ingestor {
             let mut tries = Tries::new();
             loop {
                 let attempt = async {
-                    let client = self.0.db.get().await?;
+                    let client = self.0.db.system().await?;
                     let sql = include_str!("../../queries/readmitted.sql");
                     client.execute(sql, &[&id, &self.0.clock.now()]).await?;
                     Ok::<_, Trouble>(())

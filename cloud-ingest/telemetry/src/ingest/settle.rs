@@ -65,7 +65,7 @@ impl Ingestor {
 
     /// Gets blocks ready and commits them, over one connection, so that both see the same database.
     async fn attempt(&self, blocks: &[&Opened], progress: &mut Progress) -> Result<(), Trouble> {
-        let mut client = self.0.db.get().await?;
+        let mut client = self.0.db.system().await?;
         self.0.known.be_sure(self.0.db.generation());
         let result = self.attempt_on(&mut client, blocks, progress).await;
         if matches!(result, Err(Trouble::Late)) {

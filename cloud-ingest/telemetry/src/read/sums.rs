@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use platform::DbError;
 use serde::Serialize;
-use shared_protocol::{GatewayId, Stream};
+use shared_protocol::Stream;
 use tokio_postgres::{Client, Row};
 use utoipa::ToSchema;
 
@@ -128,14 +128,10 @@ pub async fn counts(client: &Client, asset: Option<i32>) -> Result<Vec<SignalCou
     Ok(counts)
 }
 
-/// What the ledgers say: of one gateway, or of all.
-pub async fn ledger(
-    client: &Client,
-    gateway: Option<&GatewayId>,
-) -> Result<Vec<LedgerRow>, DbError> {
+/// What the ledgers say: of the gateways with these names, or of all.
+pub async fn ledger(client: &Client, gateways: Option<&[&str]>) -> Result<Vec<LedgerRow>, DbError> {
     let sql = include_str!("../../queries/ledgers.sql");
-    let name = gateway.map(GatewayId::as_str);
-    let rows = client.query(sql, &[&name]).await?;
+    let rows = client.query(sql, &[&gateways]).await?;
     Ok(rows.iter().map(ledger_row).collect())
 }
 

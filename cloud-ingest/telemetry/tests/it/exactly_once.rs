@@ -154,7 +154,9 @@ impl Scenario {
             .get(0);
         assert_eq!(records, self.records, "records of seed {seed}");
 
-        let ledger = read::ledger(&client, Some(&self.gateway.id)).await.unwrap();
+        let ledger = read::ledger(&client, Some(&[self.gateway.id.as_str()]))
+            .await
+            .unwrap();
         let sum = |of: fn(&read::LedgerRow) -> i64| ledger.iter().map(of).sum::<i64>();
         let samples = |wanted: fn(&Expected) -> bool| -> i64 {
             let blocks = self.blocks.iter();

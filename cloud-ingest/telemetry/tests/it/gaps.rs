@@ -53,7 +53,9 @@ fn a_ledger_has_so_many_ranges_and_no_more() {
             .collect();
         expected.sort();
         assert_eq!(stored(&client, &gateway).await, expected);
-        let ledger = read::ledger(&client, Some(&gateway.id)).await.unwrap();
+        let ledger = read::ledger(&client, Some(&[gateway.id.as_str()]))
+            .await
+            .unwrap();
         let bulk = ledger.iter().find(|row| row.stream == "bulk").unwrap();
         assert_eq!((bulk.blocks, bulk.samples, bulk.done.len()), (700, 700, 1));
     });
@@ -70,7 +72,9 @@ fn a_dropped_block_is_closed_by_its_gap_and_the_block_wins() {
         let again = gateway.seal_as(block.number(), Body::Gap(DropReason::Quota), 2, 3);
         let dropped = || async {
             let client = world.client().await;
-            let ledger = read::ledger(&client, Some(&gateway.id)).await.unwrap();
+            let ledger = read::ledger(&client, Some(&[gateway.id.as_str()]))
+                .await
+                .unwrap();
             let bulk = ledger.into_iter().find(|row| row.stream == "bulk").unwrap();
             let gaps = world.count("SELECT count(*) FROM telemetry.gap").await;
             (bulk.blocks, bulk.samples, bulk.dropped, bulk.thinned, gaps)

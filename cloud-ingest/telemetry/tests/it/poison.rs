@@ -348,7 +348,9 @@ fn a_number_stands_for_one_content() {
         let rows = read::quarantine(&client, None, 10).await.unwrap();
         let deliveries: Vec<_> = rows.iter().map(|row| row.deliveries).collect();
         assert_eq!(deliveries, [2, 2]);
-        let ledger = read::ledger(&client, Some(&gateway.id)).await.unwrap();
+        let ledger = read::ledger(&client, Some(&[gateway.id.as_str()]))
+            .await
+            .unwrap();
         let live = ledger.iter().find(|row| row.stream == "live").unwrap();
         assert_eq!((live.blocks, live.samples, live.quarantined), (1, 1, 0));
     });

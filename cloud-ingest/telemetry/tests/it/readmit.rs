@@ -12,7 +12,9 @@ use crate::world::{
 
 async fn ledger(world: &World, gateway: &Gateway, stream: &str) -> read::LedgerRow {
     let client = world.client().await;
-    let rows = read::ledger(&client, Some(&gateway.id)).await.unwrap();
+    let rows = read::ledger(&client, Some(&[gateway.id.as_str()]))
+        .await
+        .unwrap();
     rows.into_iter().find(|row| row.stream == stream).unwrap()
 }
 

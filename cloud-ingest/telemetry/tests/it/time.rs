@@ -79,7 +79,9 @@ fn blocks_without_time_wait_for_their_boot() {
             1,
             "the other boot's"
         );
-        let ledger = read::ledger(&client, Some(&gateway.id)).await.unwrap();
+        let ledger = read::ledger(&client, Some(&[gateway.id.as_str()]))
+            .await
+            .unwrap();
         let live = ledger.iter().find(|row| row.stream == "live").unwrap();
         assert_eq!(
             (live.blocks, live.samples, live.unplaced, live.quarantined),
@@ -135,7 +137,9 @@ fn a_block_that_cannot_be_placed_is_quarantined() {
         );
         let client = world.client().await;
         assert_eq!(stored(&client, &gateway).await.len(), 2);
-        let ledger = read::ledger(&client, Some(&gateway.id)).await.unwrap();
+        let ledger = read::ledger(&client, Some(&[gateway.id.as_str()]))
+            .await
+            .unwrap();
         let live = ledger.iter().find(|row| row.stream == "live").unwrap();
         assert_eq!(
             (live.blocks, live.samples, live.unplaced, live.quarantined),
@@ -246,7 +250,9 @@ fn a_long_backlog_is_expanded_bit_by_bit_by_any_number_of_ingestors() {
         expected.sort();
         let client = world.client().await;
         assert_eq!(stored(&client, &gateway).await, expected);
-        let ledger = read::ledger(&client, Some(&gateway.id)).await.unwrap();
+        let ledger = read::ledger(&client, Some(&[gateway.id.as_str()]))
+            .await
+            .unwrap();
         let bulk = ledger.iter().find(|row| row.stream == "bulk").unwrap();
         assert_eq!((bulk.blocks, bulk.samples, bulk.unplaced), (450, 900, 0));
     });

@@ -49,7 +49,7 @@ impl World {
     }
 
     pub(crate) async fn client(&self) -> Client {
-        self.db.get().await.unwrap()
+        self.db.system().await.unwrap()
     }
 
     pub(crate) async fn ingest(&self, sent: &[&Sent]) -> Vec<Outcome> {

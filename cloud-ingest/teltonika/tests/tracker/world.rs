@@ -74,7 +74,7 @@ impl World {
     }
 
     pub(crate) async fn count(&self, sql: &str) -> i64 {
-        let client = self.db.get().await.unwrap();
+        let client = self.db.system().await.unwrap();
         client.query_one(sql, &[]).await.unwrap().get(0)
     }
 

@@ -85,7 +85,7 @@ async fn stored(ingestor: &Ingestor, batch: Vec<Delivery>) -> bool {
 
 /// Bytes of the table and its indexes, partitions and chunks included.
 async fn bytes(db: &Db) -> Result<f64> {
-    let client = db.get().await?;
+    let client = db.system().await?;
     let sql = "WITH RECURSIVE parts AS (
             SELECT 'telemetry.sample'::regclass::oid AS oid
             UNION ALL
@@ -101,7 +101,7 @@ fn columns() -> String {
 
 /// Takes the rows out of the table, in as many pieces as there were transactions.
 async fn take_out(db: &Db) -> Result<Vec<Bytes>> {
-    let client = db.get().await?;
+    let client = db.system().await?;
     let row = client
         .query_one("SELECT min(time), max(time) FROM telemetry.sample", &[])
         .await?;
@@ -139,7 +139,7 @@ async fn copy_in(db: &Db, batches: Vec<Bytes>, connections: usize) -> Result<f64
     }
     let mut clients = Vec::new();
     for queue in queues {
-        clients.push((db.get().await?, queue));
+        clients.push((db.system().await?, queue));
     }
     let begun = Instant::now();
     let mut tasks = Vec::new();
