@@ -5,6 +5,7 @@ mod bad_input;
 mod kills;
 mod kona;
 mod power;
+mod restored;
 mod steps;
 
 use std::path::{Path, PathBuf};
