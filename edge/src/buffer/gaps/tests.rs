@@ -182,9 +182,20 @@ fn drain(store: &mut Store, columns: &Columns) -> usize {
             told += u64::from(sealed.header.samples);
         }
     }
-    for some in blocks.chunks(64) {
+    // The cloud's word on some, one by one; then on ranges, as its acknowledgements name them.
+    let (single, rest) = blocks.split_at(blocks.len().min(640));
+    let next = |a: &StoredBlock, b: &StoredBlock| {
+        let (a, b) = (a.number, b.number);
+        (a.epoch, a.stream, a.seq + 1) == (b.epoch, b.stream, b.seq)
+    };
+    let ranges = rest.chunk_by(next).map(|some| {
+        let (first, last) = (some[0].number, some[some.len() - 1].number);
+        Settlement::Range(first.epoch, first.stream, first.seq, last.seq)
+    });
+    let said: Vec<_> = single.iter().map(stored).chain(ranges).collect();
+    for some in said.chunks(64) {
         let tick = Tick {
-            settle: some.iter().map(stored).collect(),
+            settle: some.to_vec(),
             ..Tick::default()
         };
         commit(store, columns, &tick);
@@ -271,7 +282,7 @@ fn a_crash_in_between_keeps_the_sums() {
 #[test]
 fn a_record_in_flight_does_not_grow() {
     on_each_store(|store, columns| {
-        produce(store, columns, 0..2000);
+        produce(store, columns, 0..6000);
         let live = 3;
         let now = Instant::now();
         let (flying, _) = store.next_to_send(live, 0, false, 5, now).unwrap();
@@ -289,9 +300,9 @@ fn a_record_in_flight_does_not_grow() {
         };
         let frozen = range(store);
         assert!(frozen.1 > 100, "{frozen:?}");
-        produce(store, columns, 2000..4000);
+        produce(store, columns, 6000..8000);
         store.asked = None;
-        produce(store, columns, 4000..6000);
+        produce(store, columns, 8000..10_000);
         assert_eq!(range(store), frozen);
         records(store);
         let (again, _) = store.next_to_send(live, 0, false, 5, now).unwrap();
@@ -434,5 +445,36 @@ fn the_version_before_is_brought_up() {
     produce(&mut store, &columns, 0..3000);
     assert!(bulk(&store).conserved() && bulk(&store).dropped > 45);
     records(&store);
+    drain(&mut store, &columns);
+}
+
+/// Records outlive a damaged database as they were, also those whose own bytes were hit.
+#[test]
+fn a_damaged_ledger_keeps_its_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let columns = Columns::default();
+    let mut store = on_disk(folder.path(), &columns);
+    produce(&mut store, &columns, 0..6000);
+    let totals = store.totals().unwrap();
+    let numbers = "SELECT sum(last - seq + 1) FROM block WHERE gap IS NOT NULL";
+    let count = |store: &Store| -> i64 {
+        let found = store.connection.query_row(numbers, [], |row| row.get(0));
+        found.unwrap()
+    };
+    let before = (count(&store), records(&store));
+    let hit = "UPDATE payload SET bytes = zeroblob(100) WHERE block IN
+        (SELECT id FROM block WHERE gap IS NOT NULL ORDER BY last - seq DESC LIMIT 3)";
+    assert_eq!(store.connection.execute(hit, []).unwrap(), 3);
+    drop(store);
+    let known = Known {
+        suspect: true,
+        ..Known::default()
+    };
+    let columns = Columns::default();
+    let (mut store, saved) = Store::open(folder.path(), QUOTA, maker(), &columns, known).unwrap();
+    assert_eq!(saved.map(|saved| saved.lost), Some(0));
+    assert_eq!(store.totals().unwrap(), totals);
+    assert_eq!((count(&store), records(&store)), before);
+    examine(&store);
     drain(&mut store, &columns);
 }
