@@ -73,11 +73,14 @@ pub(super) fn read_tables(path: &Path) -> Tables {
     let _ = connection.pragma_update(None, "locking_mode", "EXCLUSIVE");
     // What is kept for people stays as it was found.
     let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-    let blocks = connection.prepare(
-        "SELECT e.counter, e.nonce, b.stream, b.seq, b.state, b.samples, b.thinned, b.digest, b.offered, b.passes,
-            b.last, b.gap, b.gone
-         FROM block b NOT INDEXED JOIN epoch e ON e.id = b.epoch",
-    );
+    let select = |further: &str| {
+        connection.prepare(&format!(
+            "SELECT e.counter, e.nonce, b.stream, b.seq, b.state, b.samples, b.thinned, b.digest, b.offered, b.passes, {further}
+             FROM block b NOT INDEXED JOIN epoch e ON e.id = b.epoch"
+        ))
+    };
+    // The version before knew no ranges.
+    let blocks = select("b.last, b.gap, b.gone").or_else(|_| select("b.seq, NULL, 0"));
     tables.blocks_are_all = blocks.is_ok_and(|mut blocks| {
         let rows = blocks.query_map([], |row| {
             let key = (

@@ -370,9 +370,15 @@ fn a_record_in_flight_does_not_grow() {
     });
 }
 
-/// A database of the version before keeps what it holds, in its order.
+/// A database of the version before keeps what it holds, in its order; a damaged one, too.
 #[test]
 fn the_version_before_is_brought_up() {
+    for suspect in [false, true] {
+        bring_up(suspect);
+    }
+}
+
+fn bring_up(suspect: bool) {
     let folder = tempfile::tempdir().unwrap();
     let old = Connection::open(folder.path().join(DATABASE)).unwrap();
     old.execute_batch(&MIGRATIONS[..2].concat()).unwrap();
@@ -425,13 +431,26 @@ fn the_version_before_is_brought_up() {
     }
     drop(old);
     let columns = Columns::default();
-    let mut store = on_disk(folder.path(), &columns);
+    let known = Known {
+        suspect,
+        ..Known::default()
+    };
+    let (mut store, saved) = Store::open(folder.path(), QUOTA, maker(), &columns, known).unwrap();
+    assert_eq!(saved.map(|saved| saved.blocks), suspect.then_some(6));
+    store
+        .connection
+        .pragma_update(None, "synchronous", "OFF")
+        .unwrap();
     let now = Instant::now();
     let (blocks, _) = store.next_to_send(4, 0, false, 100, now).unwrap();
-    let found: Vec<_> = blocks
+    let mut found: Vec<_> = blocks
         .iter()
         .map(|block| (block.number.seq, block.digest))
         .collect();
+    if suspect {
+        // Saved in the order of its pages.
+        found.sort_unstable();
+    }
     assert_eq!(found, expected);
     let bulk = |store: &Store| {
         let totals = store.totals().unwrap();
