@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{error::StoreError, store::Store};
+use super::{error::StoreError, gaps::place, store::Store};
 
 impl Store {
     /// Takes over all that another ledger holds: what was kept in memory goes to the disk. What an earlier attempt left
@@ -40,23 +40,28 @@ impl Store {
                 copy_rows(&other.connection, &transaction, table, columns, (old, new))?;
             }
             let mut blocks = other.connection.prepare(
-                "SELECT b.stream, b.seq, b.priority, b.state, b.samples, b.length, b.digest, b.thinned, b.passes, p.bytes
-                 FROM block b JOIN payload p ON p.block = b.id WHERE b.epoch = ?1 ORDER BY b.id",
+                "SELECT b.stream, b.seq, b.priority, b.state, b.samples, b.length, b.digest, b.thinned, b.passes, b.last, b.gap, b.gone, p.bytes
+                 FROM block b JOIN payload p ON p.block = b.id WHERE b.epoch = ?1 ORDER BY b.place",
             )?;
             let mut blocks = blocks.query([old])?;
             while let Some(row) = blocks.next()? {
                 let value = |index| row.get::<_, rusqlite::types::Value>(index);
+                let id: i64 = transaction
+                    .prepare_cached("SELECT coalesce(max(id), 0) + 1 FROM block")?
+                    .query_row([], |row| row.get(0))?;
                 transaction
                     .prepare_cached(
-                        "INSERT INTO block (epoch, stream, seq, priority, state, samples, length, digest, thinned, passes, offered)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1)",
+                        "INSERT INTO block (id, place, epoch, stream, seq, priority, state, samples, length, digest, thinned, passes,
+                            last, gap, gone, offered)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1)",
                     )?
                     .execute(params![
-                        new, value(0)?, value(1)?, value(2)?, value(3)?, value(4)?, value(5)?, value(6)?, value(7)?, value(8)?
+                        id, place(id), new, value(0)?, value(1)?, value(2)?, value(3)?, value(4)?, value(5)?, value(6)?,
+                        value(7)?, value(8)?, value(9)?, value(10)?, value(11)?
                     ])?;
                 transaction
                     .prepare_cached("INSERT INTO payload VALUES (?1, ?2)")?
-                    .execute(params![transaction.last_insert_rowid(), value(9)?])?;
+                    .execute(params![id, value(12)?])?;
             }
         }
         transaction.commit()?;

@@ -7,7 +7,11 @@ use shared_protocol::GatewayId;
 
 use super::error::StoreError;
 
-const MIGRATIONS: [&str; 2] = [include_str!("schema-1.sql"), include_str!("schema-2.sql")];
+pub(super) const MIGRATIONS: [&str; 3] = [
+    include_str!("schema-1.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+];
 
 /// Opens the database, creates what is missing in it, and makes sure whose it is.
 pub(super) fn connect(path: &Path, gateway: &GatewayId) -> Result<Connection, StoreError> {

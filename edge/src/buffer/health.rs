@@ -24,12 +24,12 @@ const RULES: [(&str, &str); 4] = [
     ),
     (
         "numbers that were not given",
-        "SELECT count(*) FROM stream s WHERE next_seq <= (SELECT max(seq) FROM block b
+        "SELECT count(*) FROM stream s WHERE next_seq <= (SELECT max(last) FROM block b
             WHERE b.epoch = s.epoch AND b.stream = s.stream)",
     ),
     (
         "blocks that belong nowhere",
-        "SELECT count(*) FROM block b WHERE state NOT IN (0, 1, 2) OR length(digest) <> 16
+        "SELECT count(*) FROM block b WHERE state NOT IN (0, 1, 2) OR length(digest) <> 16 OR last < seq
             OR priority <> CASE stream WHEN 0 THEN 0 WHEN 4 THEN 1 WHEN 1 THEN 2 WHEN 2 THEN 3 WHEN 3 THEN 4 END
             OR NOT EXISTS (SELECT 1 FROM stream s WHERE s.epoch = b.epoch AND s.stream = b.stream)",
     ),

@@ -17,7 +17,7 @@
 //!
 //! What goes wrong with the disk has its own way out for each kind (`error.rs`, `writer.rs`): room is made on a full one;
 //! after an I/O error the database is opened anew; what is readable of a damaged one is saved into a new one
-//! (`health.rs`, `salvage.rs` over `pages.rs` and `part.rs`); where nothing can be written the ledger lives in memory, and
+//! (`health.rs`, `salvage.rs` over `pages.rs`, `tables.rs` and `part.rs`); where nothing can be written the ledger lives in memory, and
 //! says so, until what it holds can go to the disk (`absorb.rs`). A commit that failed may have happened (`doubt.rs`), and a
 //! disk may let nobody go who writes to it (`starter.rs`).
 
@@ -26,6 +26,8 @@ mod columns;
 mod database;
 mod doubt;
 mod error;
+mod gaps;
+mod handout;
 mod health;
 mod pages;
 mod part;
@@ -36,6 +38,7 @@ mod sealer;
 mod settle;
 mod starter;
 mod store;
+mod tables;
 mod thin;
 mod writer;
 
@@ -46,10 +49,10 @@ use tokio::sync::{oneshot, watch};
 
 pub use columns::Columns;
 pub use error::StoreError;
+pub use handout::StoredBlock;
 pub use settle::Settlement;
 pub use starter::Stuck;
 use starter::{Line, Starter};
-pub use store::StoredBlock;
 use writer::Request;
 
 use crate::clock::Clock;

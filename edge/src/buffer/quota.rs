@@ -1,6 +1,6 @@
 //! Making room, inside the transaction that needs it: what the cloud has goes first, then blocks that nobody has seen are
-//! thinned, then blocks are dropped, bulk before live, oldest first. Each dropped or emptied block leaves a signed gap record
-//! that closes its number in the cloud. Critical blocks, transactions and columns stay.
+//! thinned, then blocks are dropped, bulk before live, oldest first. Dropped and emptied blocks leave signed gap records that
+//! close their numbers in the cloud, one for all that lie side by side (`gaps.rs`). Critical blocks, transactions and columns stay.
 
 use rusqlite::{Transaction, params};
 use shared_protocol::{
@@ -10,7 +10,7 @@ use shared_protocol::{
 
 use super::{
     error::StoreError,
-    sealer::{Moves, ROOM_OF_A_BLOCK, Sealer, count, signed},
+    sealer::{Moves, ROOM_OF_A_BLOCK, Sealer, count},
     store::{ACKNOWLEDGED, TO_SEND},
     thin::{MOST_PASSES, Thinned, thin},
 };
@@ -30,6 +30,7 @@ pub(super) struct Done {
 /// A block that may have to go.
 struct Candidate {
     id: i64,
+    place: i64,
     epoch: i64,
     number: BlockNumber,
     samples: u32,
@@ -73,7 +74,7 @@ fn free_acknowledged(transaction: &Transaction<'_>, enough: u64) -> Result<u64, 
     let mut statement = transaction.prepare_cached(&format!(
         "SELECT id, length FROM block b WHERE state = {ACKNOWLEDGED} AND id < (SELECT max(id) FROM block)
             AND (stream <> 0 OR NOT EXISTS (SELECT 1 FROM block o WHERE o.epoch = b.epoch AND o.stream <> 0))
-         ORDER BY priority DESC, id LIMIT 256"
+         ORDER BY priority DESC, place LIMIT 256"
     ))?;
     while freed < enough {
         let rows: Vec<(i64, i64)> = statement
@@ -106,14 +107,15 @@ fn candidates(
     limit: u32,
 ) -> Result<Vec<Candidate>, StoreError> {
     let mut statement = transaction.prepare_cached(&format!(
-        "SELECT b.id, b.epoch, e.counter, e.nonce, b.stream, b.seq, b.samples, b.thinned, b.length FROM block b
+        "SELECT b.id, b.epoch, e.counter, e.nonce, b.stream, b.seq, b.samples, b.thinned, b.length, b.place FROM block b
          JOIN epoch e ON e.id = b.epoch
-         WHERE b.state = {TO_SEND} AND b.priority = ?1 AND b.id > ?2 AND b.samples > 0 AND {condition} ORDER BY b.id LIMIT ?3"
+         WHERE b.state = {TO_SEND} AND b.priority = ?1 AND b.place > ?2 AND b.samples > 0 AND {condition} ORDER BY b.place LIMIT ?3"
     ))?;
     let rows = statement.query_map(params![priority, after, limit], |row| {
         let stream: u8 = row.get(4)?;
         Ok(Candidate {
             id: row.get(0)?,
+            place: row.get(9)?,
             epoch: row.get(1)?,
             number: BlockNumber {
                 epoch: Epoch {
@@ -145,7 +147,7 @@ fn thin_some(
     }
     let mut freed = 0;
     for block in found {
-        *after = block.id;
+        *after = block.place;
         freed += thin_block(sealer, &block, pass)?;
     }
     Ok(Some(freed))
@@ -173,8 +175,10 @@ fn thin_block(sealer: &Sealer<'_>, block: &Candidate, pass: u32) -> Result<u64, 
             (Block { header, body }.seal(&sealer.maker.key)?, left)
         }
         (Thinned::Nothing, _) => {
-            let thinned = block.thinned + block.samples;
-            (sealer.gap(block.number, 0, thinned, DropReason::Quota)?, 0)
+            let absent = (0, block.thinned + block.samples);
+            let left = sealer.leave_gap(block.id, block.number, absent, DropReason::Quota)?;
+            count_thinned(sealer, block, block.samples)?;
+            return Ok(left.freed);
         }
         _ => {
             sealer
@@ -190,13 +194,17 @@ fn thin_block(sealer: &Sealer<'_>, block: &Candidate, pass: u32) -> Result<u64, 
         .transaction
         .prepare_cached("UPDATE block SET thinned = thinned + ?2 WHERE id = ?1")?
         .execute(params![block.id, gone])?;
+    count_thinned(sealer, block, gone)?;
+    Ok(block.length.saturating_sub(bytes.len() as u64))
+}
+
+fn count_thinned(sealer: &Sealer<'_>, block: &Candidate, gone: u32) -> Result<(), StoreError> {
     let moves = Moves {
         buffered: -i64::from(gone),
         thinned: gone.into(),
         ..Moves::default()
     };
-    count(sealer.transaction, block.epoch, block.number.stream, moves)?;
-    Ok(block.length.saturating_sub(bytes.len() as u64))
+    count(sealer.transaction, block.epoch, block.number.stream, moves)
 }
 
 /// Replaces the oldest unsent block of a priority by its gap record; `None` when there is none.
@@ -205,23 +213,14 @@ fn drop_one(sealer: &Sealer<'_>, priority: u8, after: &mut i64) -> Result<Option
     let Some(block) = found.first() else {
         return Ok(None);
     };
-    *after = block.id;
-    let gap = sealer.gap(
-        block.number,
-        block.samples,
-        block.thinned,
-        DropReason::Quota,
-    )?;
-    sealer.replace(block.id, &gap, 0, MOST_PASSES)?;
+    *after = block.place;
+    let absent = (block.samples, block.thinned);
+    let left = sealer.leave_gap(block.id, block.number, absent, DropReason::Quota)?;
     let moves = Moves {
         buffered: -i64::from(block.samples),
         dropped: block.samples.into(),
         ..Moves::default()
     };
     count(sealer.transaction, block.epoch, block.number.stream, moves)?;
-    Ok(Some(
-        block
-            .length
-            .saturating_sub(signed(gap.len()).cast_unsigned()),
-    ))
+    Ok(Some(left.freed))
 }

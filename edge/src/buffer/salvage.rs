@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OptionalExtension as _, config::DbConfig, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use shared_protocol::{
     Block, BlockHeader, BlockNumber, Body, Digest, Epoch, Stream,
     block::{DropReason, SealedBlock},
@@ -20,15 +20,17 @@ use shared_protocol::{
 
 use super::{
     error::StoreError,
+    gaps,
     pages::Pages,
     part::Part,
     priority,
     sealer::signed,
     store::{ACKNOWLEDGED, Maker, REFUSED, TO_SEND, folder_error},
+    tables::{Counters, Key, Row, Tables, key_of, read_tables},
 };
 
-/// Numbers without a trace that get a record of their loss, for each stream.
-const MOST_HOLES: u64 = 1000;
+/// Ranges of numbers without a trace that get a record of their loss, for each stream.
+const MOST_HOLES: usize = 1000;
 
 /// What was saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,139 +72,15 @@ pub(super) fn forget(path: &Path) {
     }
 }
 
-/// What a row of `block` said.
-#[derive(Clone, Copy, Debug)]
-struct Row {
-    state: i64,
-    samples: u32,
-    thinned: u32,
-    digest: Digest,
-    offered: bool,
-    passes: u32,
-}
-
-/// What a row of `stream` said.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counters {
-    next_seq: i64,
-    produced: i64,
-    acknowledged: i64,
-    dropped: i64,
-    thinned: i64,
-    refused: i64,
-    damaged: i64,
-}
-
-type Key = (u32, u64, u8);
-
-/// What SQLite can still read.
-#[derive(Debug, Default)]
-struct Tables {
-    blocks: BTreeMap<(Key, u64), Row>,
-    blocks_are_all: bool,
-    streams: BTreeMap<Key, Counters>,
-    journal: Vec<Vec<u8>>,
-    journal_is_all: bool,
-}
-
-fn key_of(number: &BlockNumber) -> (Key, u64) {
-    let epoch = number.epoch;
-    (
-        (epoch.counter, epoch.nonce, number.stream.number()),
-        number.seq,
-    )
-}
-
-fn read_tables(path: &Path) -> Tables {
-    let mut tables = Tables::default();
-    let Ok(connection) = Connection::open(path) else {
-        return tables;
-    };
-    let _ = connection.pragma_update(None, "locking_mode", "EXCLUSIVE");
-    // What is kept for people stays as it was found.
-    let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-    let blocks = connection.prepare(
-        "SELECT e.counter, e.nonce, b.stream, b.seq, b.state, b.samples, b.thinned, b.digest, b.offered, b.passes
-         FROM block b NOT INDEXED JOIN epoch e ON e.id = b.epoch",
-    );
-    tables.blocks_are_all = blocks.is_ok_and(|mut blocks| {
-        let rows = blocks.query_map([], |row| {
-            let key = (
-                row.get(0)?,
-                row.get::<_, i64>(1)?.cast_unsigned(),
-                row.get(2)?,
-            );
-            let found = Row {
-                state: row.get(4)?,
-                samples: row.get(5)?,
-                thinned: row.get(6)?,
-                digest: Digest(row.get(7)?),
-                offered: row.get(8)?,
-                passes: row.get(9)?,
-            };
-            Ok(((key, row.get::<_, i64>(3)?.cast_unsigned()), found))
-        });
-        rows.is_ok_and(|rows| {
-            let mut all = true;
-            for row in rows {
-                match row {
-                    Ok((key, row)) => drop(tables.blocks.insert(key, row)),
-                    Err(_) => all = false,
-                }
-            }
-            all
-        })
-    });
-    let streams = connection.prepare(
-        "SELECT e.counter, e.nonce, s.stream, s.next_seq, s.produced, s.acknowledged, s.dropped, s.thinned, s.refused, s.damaged,
-            s.produced - s.open - s.buffered - s.acknowledged - s.dropped - s.thinned - s.refused - s.damaged
-         FROM stream s JOIN epoch e ON e.id = s.epoch",
-    );
-    if let Ok(mut streams) = streams
-        && let Ok(rows) = streams.query_map([], |row| {
-            let key = (
-                row.get(0)?,
-                row.get::<_, i64>(1)?.cast_unsigned(),
-                row.get(2)?,
-            );
-            let counters = Counters {
-                next_seq: row.get(3)?,
-                produced: row.get(4)?,
-                acknowledged: row.get(5)?,
-                dropped: row.get(6)?,
-                thinned: row.get(7)?,
-                refused: row.get(8)?,
-                damaged: row.get(9)?,
-            };
-            Ok((key, counters, row.get::<_, i64>(10)?))
-        })
-    {
-        // Counters that do not add up were hit themselves.
-        tables.streams = rows
-            .flatten()
-            .filter(|(_, _, difference)| *difference == 0)
-            .map(|(key, counters, _)| (key, counters))
-            .collect();
-    }
-    if let Ok(mut journal) = connection.prepare("SELECT bytes FROM journal")
-        && let Ok(rows) = journal.query_map([], |row| row.get(0))
-    {
-        tables.journal_is_all = true;
-        for row in rows {
-            match row {
-                Ok(bytes) => tables.journal.push(bytes),
-                Err(_) => tables.journal_is_all = false,
-            }
-        }
-    }
-    tables
-}
-
 /// What was found of a number, and what it becomes.
 struct Find {
     bytes: Vec<u8>,
     header: BlockHeader,
-    is_gap: bool,
+    /// It carries no samples: a gap record, or definitions of columns.
+    is_empty: bool,
+    gap: Option<DropReason>,
+    /// The last number that it stands for.
+    last: u64,
 }
 
 /// Puts all that is readable of the database at `aside` into a new one, in one transaction.
@@ -263,8 +141,9 @@ struct New<'a> {
     maker: &'a Maker,
     tables: &'a Tables,
     epochs: HashMap<Epoch, i64>,
-    /// What is held of each stream: numbers with their samples, to be sent and acknowledged.
-    held: BTreeMap<Key, BTreeMap<u64, (i64, i64)>>,
+    /// What is held of each stream: numbers with the last one that each stands for, and their samples, to be sent and
+    /// acknowledged.
+    held: BTreeMap<Key, BTreeMap<u64, (u64, i64, i64)>>,
     blocks: u64,
     /// Time of the last sample in a block of this stream.
     latest: HashMap<Key, i64>,
@@ -294,7 +173,13 @@ impl New<'_> {
     fn block(&mut self, bytes: &[u8], sealed: &SealedBlock<'_>) -> Result<(), StoreError> {
         let number = sealed.header.number;
         let (key, seq) = key_of(&number);
-        let row = self.tables.blocks.get(&(key, seq)).copied();
+        let row = self.tables.row(key, seq);
+        match row {
+            // It was dropped, and is a number of the record of its neighbours.
+            Some((first, _)) if first != seq => return Ok(()),
+            _ => {}
+        }
+        let row = row.map(|(_, row)| row);
         match row {
             // Another content of this number was here before: thinned, or dropped since.
             Some(row) if row.digest != sealed.digest => return Ok(()),
@@ -312,8 +197,8 @@ impl New<'_> {
             _ => {}
         }
         let content = sealed.content();
-        let (is_gap, is_columns) = match &content {
-            Ok(Body::Gap(_)) => (true, false),
+        let (gap, is_columns) = match &content {
+            Ok(Body::Gap(reason)) => (Some(*reason), false),
             Ok(Body::Columns { first, columns }) => {
                 let epoch = self.epoch(number.epoch)?;
                 for (number, column) in (*first..).zip(columns) {
@@ -323,20 +208,22 @@ impl New<'_> {
                         params![epoch, number, def],
                     )?;
                 }
-                (false, true)
+                (None, true)
             }
             Ok(Body::Samples(body)) => {
                 let last = body.times.iter().flatten().max().copied();
                 let latest = self.latest.entry(key).or_insert(i64::MIN);
                 *latest = (*latest).max(last.unwrap_or(i64::MIN));
-                (false, false)
+                (None, false)
             }
-            _ => (false, false),
+            _ => (None, false),
         };
         let find = Find {
             bytes: bytes.to_vec(),
             header: sealed.header.clone(),
-            is_gap: is_gap || is_columns,
+            is_empty: gap.is_some() || is_columns,
+            gap,
+            last: row.map_or(seq, |row| row.last),
         };
         self.put(&find, row)
     }
@@ -345,7 +232,11 @@ impl New<'_> {
         let number = find.header.number;
         let (key, seq) = key_of(&number);
         let epoch = self.epoch(number.epoch)?;
-        let samples = if find.is_gap { 0 } else { find.header.samples };
+        let samples = if find.is_empty {
+            0
+        } else {
+            find.header.samples
+        };
         let state = match row.map(|row| row.state) {
             Some(state @ (ACKNOWLEDGED | REFUSED)) => state,
             _ => TO_SEND,
@@ -372,15 +263,24 @@ impl New<'_> {
                 self.transaction.prepare_cached(delete)?.execute([id])?;
             }
         }
+        let id: i64 = self
+            .transaction
+            .prepare_cached("SELECT coalesce(max(id), 0) + 1 FROM block")?
+            .query_row([], |row| row.get(0))?;
+        let gone = find.gap.map_or(0, |_| find.header.samples);
         self.transaction
             .prepare_cached(
-                "INSERT INTO block (epoch, stream, seq, priority, state, samples, length, digest, thinned, passes, offered)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                "INSERT INTO block (id, place, epoch, stream, seq, last, priority, state, samples, length, digest, thinned, passes,
+                    offered, gap, gone)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
             )?
             .execute(params![
+                id,
+                gaps::place(id),
                 epoch,
                 number.stream.number(),
                 signed(seq as usize),
+                signed(find.last as usize),
                 priority(number.stream),
                 state,
                 samples,
@@ -388,16 +288,18 @@ impl New<'_> {
                 Digest::of(&find.bytes).0,
                 find.header.thinned,
                 row.map_or(0, |row| row.passes),
-                row.is_none_or(|row| row.offered)
+                row.is_none_or(|row| row.offered),
+                find.gap.map(DropReason::name),
+                gone
             ])?;
         self.transaction
-            .prepare_cached("INSERT OR REPLACE INTO payload VALUES (last_insert_rowid(), ?1)")?
-            .execute([&find.bytes])?;
+            .prepare_cached("INSERT INTO payload VALUES (?1, ?2)")?
+            .execute(params![id, find.bytes])?;
         let samples = i64::from(samples);
         let counted = if state == ACKNOWLEDGED {
-            (0, samples)
+            (find.last, 0, samples)
         } else {
-            (samples, 0)
+            (find.last, samples, 0)
         };
         self.held.entry(key).or_default().insert(seq, counted);
         self.blocks += u64::from(before.is_none());
@@ -447,7 +349,9 @@ impl New<'_> {
             .collect();
         let mut told: HashMap<Key, i64> = HashMap::new();
         for (key, seq, row) in missing {
-            self.lose(key, seq, row.samples, row.thinned)?;
+            let absent = (row.samples.saturating_add(row.gone), row.thinned);
+            let reason = row.gap.unwrap_or(DropReason::Damaged);
+            self.lose(key, (seq, row.last), absent, reason)?;
             *told.entry(key).or_default() += i64::from(row.samples);
         }
         let keys: std::collections::BTreeSet<Key> = self
@@ -463,7 +367,14 @@ impl New<'_> {
         Ok(lost)
     }
 
-    fn lose(&mut self, key: Key, seq: u64, samples: u32, thinned: u32) -> Result<(), StoreError> {
+    /// Leaves the record of a range of numbers, which counts these samples as gone and thinned.
+    fn lose(
+        &mut self,
+        key: Key,
+        (seq, last): (u64, u64),
+        (samples, thinned): (u32, u32),
+        reason: DropReason,
+    ) -> Result<(), StoreError> {
         let (counter, nonce, stream) = key;
         let Some(stream) = Stream::from_number(stream) else {
             return Ok(());
@@ -483,12 +394,14 @@ impl New<'_> {
         };
         let gap = Block {
             header: header.clone(),
-            body: Body::Gap(DropReason::Damaged),
+            body: Body::Gap(reason),
         };
         let find = Find {
             bytes: gap.seal(&self.maker.key)?,
             header,
-            is_gap: true,
+            is_empty: true,
+            gap: Some(reason),
+            last,
         };
         self.put(&find, None)?;
         self.blocks = self.blocks.saturating_sub(1);
@@ -501,8 +414,8 @@ impl New<'_> {
         let epoch = self.epoch(Epoch { counter, nonce })?;
         let known = self.tables.streams.get(&key).copied();
         let held = self.held.get(&key).cloned().unwrap_or_default();
-        let buffered: i64 = held.values().map(|(buffered, _)| buffered).sum();
-        let acknowledged: i64 = held.values().map(|(_, acknowledged)| acknowledged).sum();
+        let buffered: i64 = held.values().map(|(_, buffered, _)| buffered).sum();
+        let acknowledged: i64 = held.values().map(|(.., acknowledged)| acknowledged).sum();
         let open: i64 = self.transaction.query_row(
             "SELECT coalesce(sum(samples), 0) FROM journal WHERE epoch = ?1 AND stream = ?2",
             params![epoch, stream],
@@ -524,17 +437,28 @@ impl New<'_> {
         let produced = was.produced.max(explained);
         let next = held
             .last_key_value()
-            .map_or(0, |(seq, _)| signed(*seq as usize) + 1);
+            .map_or(0, |(_, (last, ..))| signed(*last as usize) + 1);
         if !self.tables.blocks_are_all
             && let Some((first, _)) = held.first_key_value()
         {
             // Numbers of which there is no trace: the cloud is told not to wait for them.
-            let holes = (*first..was.next_seq.max(next).cast_unsigned())
-                .filter(|seq| !held.contains_key(seq))
-                .take(MOST_HOLES as usize);
+            let mut holes = Vec::new();
+            let mut missing = *first;
+            for (seq, (last, ..)) in &held {
+                if missing < *seq {
+                    holes.push((missing, seq - 1));
+                }
+                missing = missing.max(last + 1);
+            }
+            let end = was.next_seq.max(next).cast_unsigned();
+            if missing < end {
+                holes.push((missing, end - 1));
+            }
+            holes.truncate(MOST_HOLES);
             let mut untold = u32::try_from((lost - told).max(0)).unwrap_or(u32::MAX);
-            for seq in holes.collect::<Vec<_>>() {
-                self.lose(key, seq, std::mem::take(&mut untold), 0)?;
+            for hole in holes {
+                let absent = (std::mem::take(&mut untold), 0);
+                self.lose(key, hole, absent, DropReason::Damaged)?;
             }
         }
         self.transaction.execute(

@@ -1,21 +1,20 @@
 //! Making blocks of samples, inside the transaction that moves the samples (step 3 of a sample's life).
 
-use std::collections::HashMap;
+use std::{cell::Cell, collections::HashMap};
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use shared_protocol::{
     Block, BlockHeader, BlockNumber, Body, Column, Digest, Epoch, Record, SampleBody, SealError,
-    Stream,
-    block::{DropReason, SealedBlock},
+    Stream, block::DropReason,
 };
 
 use super::{
     Columns, Sample,
     error::StoreError,
+    gaps,
     part::Part,
     priority,
-    store::{Maker, TO_SEND},
-    thin::MOST_PASSES,
+    store::{MAY_BE_SEEN, Maker, UNSEEN},
 };
 
 /// A block holds at most this many samples; more are sealed into several.
@@ -24,8 +23,6 @@ const SAMPLES_PER_BLOCK: usize = 30_000;
 const RECORDS_PER_BLOCK: usize = 256;
 /// What a block takes in the database besides its bytes: rows, index entries, and what is left of pages.
 pub(super) const ROOM_OF_A_BLOCK: u64 = 256;
-/// Marks, as a number of passes, the gap record that still counts samples that are refused.
-const REFUSING: u32 = MOST_PASSES + 1;
 
 /// Makes blocks inside one transaction.
 pub(super) struct Sealer<'a> {
@@ -35,6 +32,8 @@ pub(super) struct Sealer<'a> {
     pub(super) epoch_row: i64,
     /// The uplink is asking for blocks, and may publish a new one at once.
     pub(super) online: bool,
+    /// Room that ranges of gap records take for being cut.
+    pub(super) grown: Cell<u64>,
 }
 
 /// SQLite's integers are signed; nothing in memory is longer than they count.
@@ -99,7 +98,6 @@ struct Made {
     /// What its header announces.
     announced: u32,
     columns: u32,
-    passes: u32,
 }
 
 impl Sealer<'_> {
@@ -138,7 +136,6 @@ impl Sealer<'_> {
             samples: 0,
             announced: columns.len() as u32,
             columns: 0,
-            passes: 0,
         };
         self.insert(Stream::Columns, body, made, self.timing(wall_offset_us))
     }
@@ -230,30 +227,13 @@ impl Sealer<'_> {
         self.count(stream, moves)?;
         let refused = samples.len() as u32;
         // A record that nobody has seen counts on, under the same number.
-        let counting: Option<(i64, Vec<u8>)> = self
-            .transaction
-            .prepare_cached(&format!(
-                "SELECT b.id, p.bytes FROM block b JOIN payload p ON p.block = b.id
-                 WHERE b.epoch = ?1 AND b.stream = ?2 AND b.seq = (SELECT next_seq - 1 FROM stream WHERE epoch = ?1 AND stream = ?2)
-                    AND b.state = {TO_SEND} AND b.offered = 0 AND b.passes = {REFUSING}"
-            ))?
-            .query_row(params![self.epoch_row, stream.number()], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .optional()?;
-        if let Some((id, bytes)) = counting
-            && let Ok(sealed) = SealedBlock::open(&bytes)
-        {
-            let samples = sealed.header.samples.saturating_add(refused);
-            let gap = self.gap(sealed.header.number, samples, 0, DropReason::Quota)?;
-            self.replace(id, &gap, 0, REFUSING)?;
+        if self.count_on(stream, refused)? {
             return Ok(0);
         }
         let made = Made {
             samples: 0,
             announced: refused,
             columns: 0,
-            passes: REFUSING,
         };
         self.insert(
             stream,
@@ -270,7 +250,6 @@ impl Sealer<'_> {
             samples: samples.len(),
             announced: samples.len() as u32,
             columns: columns.unwrap_or(0),
-            passes: 0,
         };
         match self.insert(stream, body, made, timing) {
             Err(StoreError::Seal(SealError::TooLong)) if samples.len() > 1 => {
@@ -298,7 +277,6 @@ impl Sealer<'_> {
                 samples: part.len(),
                 announced: part.len() as u32,
                 columns: 0,
-                passes: 0,
             };
             let body = Body::Records(part.to_vec());
             grown += self.insert(Stream::Critical, body, made, self.timing(wall_offset_us))?;
@@ -331,29 +309,39 @@ impl Sealer<'_> {
             thinned: 0,
             columns: made.columns,
         };
+        let (gap, gone) = match &body {
+            Body::Gap(reason) => (Some(reason.name()), made.announced),
+            _ => (None, 0),
+        };
         let bytes = Block { header, body }.seal(&self.maker.key)?;
         self.transaction
             .prepare_cached(
                 "UPDATE stream SET next_seq = next_seq + 1 WHERE epoch = ?1 AND stream = ?2",
             )?
             .execute(params![self.epoch_row, stream.number()])?;
+        let id: i64 = self
+            .transaction
+            .prepare_cached("SELECT coalesce(max(id), 0) + 1 FROM block")?
+            .query_row([], |row| row.get(0))?;
         self.transaction
             .prepare_cached(
-                "INSERT INTO block (epoch, stream, seq, priority, samples, length, digest, passes, offered)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                "INSERT INTO block (id, epoch, stream, seq, last, place, priority, samples, length, digest, offered, gap, gone)
+                 VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             )?
             .execute(params![
+                id,
                 self.epoch_row,
                 stream.number(),
                 seq,
+                gaps::place(id),
                 priority(stream),
                 signed(made.samples),
                 signed(bytes.len()),
                 Digest::of(&bytes).0,
-                made.passes,
-                self.online
+                if self.online { MAY_BE_SEEN } else { UNSEEN },
+                gap,
+                gone
             ])?;
-        let id = self.transaction.last_insert_rowid();
         self.transaction
             .prepare_cached("INSERT INTO payload VALUES (?1, ?2)")?
             .execute(params![id, bytes])?;
@@ -374,7 +362,18 @@ impl Sealer<'_> {
         thinned: u32,
         reason: DropReason,
     ) -> Result<Vec<u8>, StoreError> {
-        let header = BlockHeader {
+        let header = self.gap_header(number, samples, thinned);
+        let body = Body::Gap(reason);
+        Ok(Block { header, body }.seal(&self.maker.key)?)
+    }
+
+    pub(super) fn gap_header(
+        &self,
+        number: BlockNumber,
+        samples: u32,
+        thinned: u32,
+    ) -> BlockHeader {
+        BlockHeader {
             gateway: self.maker.gateway.clone(),
             number,
             boot: self.maker.boot,
@@ -382,9 +381,7 @@ impl Sealer<'_> {
             samples,
             thinned,
             columns: 0,
-        };
-        let body = Body::Gap(reason);
-        Ok(Block { header, body }.seal(&self.maker.key)?)
+        }
     }
 
     /// Puts other bytes in the place of a block's.

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Transaction, params};
+use rusqlite::params;
 use shared_protocol::{BlockNumber, Digest, Epoch, Stream, Verdict};
 
 use super::{
     error::StoreError,
-    sealer::{Moves, count},
+    sealer::{Moves, Sealer, count},
     store::{ACKNOWLEDGED, REFUSED, TO_SEND},
 };
 
@@ -54,7 +54,7 @@ impl Lately {
 
 /// Step 7: carries out one settlement; says whether acknowledged blocks are to be sent again.
 pub(super) fn settle(
-    transaction: &Transaction<'_>,
+    ledger: &Sealer<'_>,
     settlement: &Settlement,
     lately: &mut Lately,
 ) -> Result<bool, StoreError> {
@@ -67,19 +67,12 @@ pub(super) fn settle(
             };
             let range = (number.seq, number.seq);
             let key = (number.epoch, number.stream);
-            mark(
-                transaction,
-                key,
-                range,
-                Some(digest),
-                (TO_SEND, state),
-                lately,
-            )?;
+            mark(ledger, key, range, Some(digest), (TO_SEND, state), lately)?;
         }
         Settlement::Range(epoch, stream, first, last) => {
             let states = (TO_SEND, ACKNOWLEDGED);
             mark(
-                transaction,
+                ledger,
                 (*epoch, *stream),
                 (*first, *last),
                 None,
@@ -99,18 +92,13 @@ pub(super) fn settle(
                 if let Some(from) = next
                     && from < first
                 {
-                    again |= ask_again(
-                        transaction,
-                        (*epoch, *stream),
-                        (from, first - 1),
-                        *hello,
-                        lately,
-                    )?;
+                    again |=
+                        ask_again(ledger, (*epoch, *stream), (from, first - 1), *hello, lately)?;
                 }
                 next = last.checked_add(1);
                 let states = (TO_SEND, ACKNOWLEDGED);
                 mark(
-                    transaction,
+                    ledger,
                     (*epoch, *stream),
                     (first, last),
                     None,
@@ -119,18 +107,12 @@ pub(super) fn settle(
                 )?;
             }
             if let Some(from) = next {
-                again |= ask_again(
-                    transaction,
-                    (*epoch, *stream),
-                    (from, u64::MAX),
-                    *hello,
-                    lately,
-                )?;
+                again |= ask_again(ledger, (*epoch, *stream), (from, u64::MAX), *hello, lately)?;
             }
             return Ok(again);
         }
         Settlement::Columns(epoch) => {
-            let sent = transaction.execute(
+            let sent = ledger.transaction.execute(
                 &format!(
                     "UPDATE block SET state = {TO_SEND} WHERE stream = 0 AND state = {ACKNOWLEDGED}
                      AND epoch = (SELECT id FROM epoch WHERE counter = ?1 AND nonce = ?2)"
@@ -145,7 +127,7 @@ pub(super) fn settle(
 
 /// Blocks of a range that are held as acknowledged and were not acknowledged after the hello are to be sent again.
 fn ask_again(
-    transaction: &Transaction<'_>,
+    ledger: &Sealer<'_>,
     key: (Epoch, Stream),
     range: (u64, u64),
     hello: u64,
@@ -153,17 +135,11 @@ fn ask_again(
 ) -> Result<bool, StoreError> {
     let since = std::mem::take(&mut lately.acknowledged);
     let fresh = |id: &i64| since.get(id).is_some_and(|said| *said >= hello);
-    let mut changed = mark(
-        transaction,
-        key,
-        range,
-        None,
-        (ACKNOWLEDGED, TO_SEND),
-        lately,
-    )?;
+    let mut changed = mark(ledger, key, range, None, (ACKNOWLEDGED, TO_SEND), lately)?;
     // Those whose acknowledgement the answer could not know stay acknowledged.
     for id in changed.extract_if(.., |id| fresh(id)).collect::<Vec<_>>() {
-        let (stream, epoch, samples): (u8, i64, i64) = transaction
+        let (stream, epoch, samples): (u8, i64, i64) = ledger
+            .transaction
             .prepare_cached(&format!(
                 "UPDATE block SET state = {ACKNOWLEDGED} WHERE id = ?1 RETURNING stream, epoch, samples"
             ))?
@@ -174,7 +150,7 @@ fn ask_again(
             ..Moves::default()
         };
         let stream = Stream::from_number(stream).unwrap_or(key.1);
-        count(transaction, epoch, stream, moves)?;
+        count(ledger.transaction, epoch, stream, moves)?;
     }
     lately.acknowledged = since;
     Ok(!changed.is_empty())
@@ -182,15 +158,22 @@ fn ask_again(
 
 /// Moves blocks from one state into another, and their samples with them; returns their places in the buffer.
 fn mark(
-    transaction: &Transaction<'_>,
+    ledger: &Sealer<'_>,
     (epoch, stream): (Epoch, Stream),
     (first, last): (u64, u64),
     digest: Option<&Digest>,
     (from, to): (i64, i64),
     lately: &mut Lately,
 ) -> Result<Vec<i64>, StoreError> {
+    match digest {
+        Some(digest) => ledger.single_out((epoch, stream), from, first, digest)?,
+        None => {
+            ledger.cut((epoch, stream), from, first)?;
+            ledger.cut((epoch, stream), from, last.saturating_add(1))?;
+        }
+    }
     let bound = |seq: u64| i64::try_from(seq).unwrap_or(i64::MAX);
-    let mut statement = transaction.prepare_cached(
+    let mut statement = ledger.transaction.prepare_cached(
         "UPDATE block SET state = ?1, offered = 1 WHERE epoch = (SELECT id FROM epoch WHERE counter = ?2 AND nonce = ?3)
          AND stream = ?4 AND seq BETWEEN ?5 AND ?6 AND (?7 IS NULL OR digest = ?7) AND state = ?8
          RETURNING id, epoch, samples",
@@ -226,7 +209,7 @@ fn mark(
         _ => Moves::default(),
     };
     if let Some((_, epoch, _)) = found.first() {
-        count(transaction, *epoch, stream, moves)?;
+        count(ledger.transaction, *epoch, stream, moves)?;
     }
     let ids: Vec<i64> = found.into_iter().map(|(id, ..)| id).collect();
     if to == ACKNOWLEDGED {

@@ -2,16 +2,14 @@
 //! it counts. It is on a disk, or in memory when there is no disk to write to.
 
 use std::{
+    cell::Cell,
     fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, params};
-use shared_protocol::{
-    BlockNumber, Digest, Epoch, GatewayId, Record, SigningKey, Stream, StreamState,
-    block::{DropReason, SealedBlock},
-};
+use rusqlite::{Connection, Transaction, params};
+use shared_protocol::{Epoch, GatewayId, Record, SigningKey, Stream, StreamState};
 
 use super::{
     Columns, Held, Sample, Settlement, StreamTotals,
@@ -21,24 +19,9 @@ use super::{
     health,
     quota::{self, make_room},
     salvage,
-    sealer::{Moves, ROOM_OF_A_BLOCK, Sealer, count},
+    sealer::{ROOM_OF_A_BLOCK, Sealer},
     settle::{Lately, settle},
 };
-
-/// A sealed block as the uplink needs it.
-#[derive(Clone, Debug)]
-pub struct StoredBlock {
-    /// Place in the buffer; grows with age.
-    pub id: i64,
-    /// Its number.
-    pub number: BlockNumber,
-    /// The digest of its bytes.
-    pub digest: Digest,
-    /// How many samples it carries.
-    pub samples: u32,
-    /// Its bytes, as they go out.
-    pub bytes: Vec<u8>,
-}
 
 /// What sources have given and the cloud has said, to be made durable together.
 #[derive(Debug, Default)]
@@ -106,20 +89,22 @@ impl Home {
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) connection: Connection,
-    maker: Maker,
-    epoch: Epoch,
-    epoch_row: i64,
+    pub(super) maker: Maker,
+    pub(super) epoch: Epoch,
+    pub(super) epoch_row: i64,
     /// Columns of this epoch that the ledger knows.
     defined: u32,
     /// Room that the blocks take, and the most that they may take: the quota, or less on a full disk.
-    used: u64,
+    pub(super) used: u64,
     quota: u64,
     room: quota::Done,
     lately: Lately,
     /// The latest commit, when it reported an error.
     doubt: Option<Doubt>,
     /// When the uplink last asked for blocks.
-    asked: Option<Instant>,
+    pub(super) asked: Option<Instant>,
+    /// Rows of blocks that the uplink was given since the latest commit, marked as those that it may be given.
+    pub(super) handed: Vec<i64>,
     home: Option<Home>,
 }
 
@@ -127,6 +112,14 @@ pub(super) struct Store {
 pub(super) const TO_SEND: i64 = 0;
 pub(super) const ACKNOWLEDGED: i64 = 1;
 pub(super) const REFUSED: i64 = 2;
+
+/// Who may have a block besides us: nobody.
+pub(super) const UNSEEN: i64 = 0;
+/// The uplink was given it.
+pub(super) const SEEN: i64 = 1;
+/// The uplink may be given it at any moment, without another fsync: nobody has it as long as this run knows of nothing, but the
+/// next run has to think so.
+pub(super) const MAY_BE_SEEN: i64 = 2;
 
 /// The database, in its folder.
 pub(super) const DATABASE: &str = "buffer.sqlite";
@@ -141,8 +134,6 @@ const RELIEF: u64 = 1024 * 1024;
 const CHECKPOINT_SYNCS: u32 = 3;
 /// The uplink asks that often while it is connected, and may publish a new block at once.
 const ONLINE: Duration = Duration::from_secs(5);
-/// Blocks that are marked as shown to the uplink at once: each mark is an fsync.
-const OFFERED_AT_ONCE: u32 = 256;
 /// Streams in a hello: the cloud answers no more at a time.
 pub(super) const STREAMS_OF_A_HELLO: u32 = 32;
 /// A full disk leaves at least so much for blocks.
@@ -235,6 +226,7 @@ impl Store {
             lately: Lately::default(),
             doubt: None,
             asked: None,
+            handed: Vec::new(),
             home: None,
         };
         store.begin_epoch(columns, counter)?;
@@ -269,7 +261,12 @@ impl Store {
             epoch: self.epoch,
             epoch_row: self.epoch_row,
             online: false,
+            grown: Cell::new(0),
         };
+        transaction.execute(
+            &format!("UPDATE block SET offered = {SEEN} WHERE offered = {MAY_BE_SEEN}"),
+            [],
+        )?;
         sealer.recover_journal(columns)?;
         let known = columns.from(0);
         sealer.define(0, &known, None)?;
@@ -330,12 +327,15 @@ impl Store {
             epoch: self.epoch,
             epoch_row: self.epoch_row,
             online: self.asked.is_some_and(|asked| now < asked + ONLINE),
+            grown: Cell::new(0),
         };
+        mark_seen(&transaction, &self.handed)?;
         let (mut used, mut room) = (self.used, self.room);
         let mut again = false;
         for settlement in &tick.settle {
-            again |= settle(&transaction, settlement, &mut self.lately)?;
+            again |= settle(&sealer, settlement, &mut self.lately)?;
         }
+        used += sealer.grown.get();
         if again {
             room = quota::Done::default();
         }
@@ -371,6 +371,7 @@ impl Store {
         }
         transaction.commit()?;
         self.doubt = None;
+        self.handed.clear();
         self.used = used;
         self.room = room;
         self.defined += new.len() as u32;
@@ -399,96 +400,6 @@ impl Store {
         }
         state("PASSIVE")?;
         Ok(CHECKPOINT_SYNCS)
-    }
-
-    /// Step 4: the blocks to send of a priority, after a place in the buffer, oldest or newest first, with their bytes; and
-    /// the fsyncs that this took. What is handed out is marked first: from then on it is never sealed anew under its number.
-    /// A block that the disk has damaged becomes the record of its loss.
-    pub(super) fn next_to_send(
-        &mut self,
-        priority: u8,
-        after: i64,
-        newest: bool,
-        limit: u32,
-        now: Instant,
-    ) -> Result<(Vec<StoredBlock>, u32), StoreError> {
-        if limit > 0 {
-            // Who asks for nothing only wants to see that the ledger answers.
-            self.asked = Some(now);
-        }
-        let order = if newest { "DESC" } else { "ASC" };
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT b.id, e.counter, e.nonce, b.stream, b.seq, b.digest, b.samples, p.bytes, b.offered
-             FROM block b JOIN epoch e ON e.id = b.epoch LEFT JOIN payload p ON p.block = b.id
-             WHERE b.state = {TO_SEND} AND b.priority = ?1 AND b.id > ?2 ORDER BY b.id {order} LIMIT ?3"
-        ))?;
-        let rows = statement.query_map(params![priority, after, limit], |row| {
-            let stream: u8 = row.get(3)?;
-            let nonce: i64 = row.get(2)?;
-            let block = StoredBlock {
-                id: row.get(0)?,
-                number: BlockNumber {
-                    epoch: Epoch {
-                        counter: row.get(1)?,
-                        nonce: nonce.cast_unsigned(),
-                    },
-                    stream: Stream::from_number(stream).unwrap_or(Stream::Bulk),
-                    seq: row.get::<_, i64>(4)?.cast_unsigned(),
-                },
-                digest: Digest(row.get(5)?),
-                samples: row.get(6)?,
-                bytes: row.get::<_, Option<_>>(7)?.unwrap_or_default(),
-            };
-            Ok((block, row.get::<_, bool>(8)?))
-        })?;
-        let found: Vec<(StoredBlock, bool)> = rows.collect::<Result<_, _>>()?;
-        drop(statement);
-        let damaged = |block: &StoredBlock| {
-            Digest::of(&block.bytes) != block.digest
-                || SealedBlock::open(&block.bytes).map(|sealed| sealed.header.number)
-                    != Ok(block.number)
-        };
-        let unseen = found.iter().any(|(_, offered)| !offered);
-        let broken = found.iter().any(|(block, _)| damaged(block));
-        let mut blocks: Vec<_> = found.into_iter().map(|(block, _)| block).collect();
-        if !unseen && !broken {
-            return Ok((blocks, 0));
-        }
-        let transaction = self.connection.transaction()?;
-        transaction
-            .prepare_cached(&format!(
-                "UPDATE block SET offered = 1 WHERE offered = 0 AND id IN (SELECT id FROM block
-                    WHERE state = {TO_SEND} AND priority = ?1 AND id > ?2 ORDER BY id {order} LIMIT ?3)"
-            ))?
-            .execute(params![priority, after, limit.max(OFFERED_AT_ONCE)])?;
-        let sealer = Sealer {
-            transaction: &transaction,
-            maker: &self.maker,
-            epoch: self.epoch,
-            epoch_row: self.epoch_row,
-            online: true,
-        };
-        for block in blocks.iter_mut().filter(|block| damaged(block)) {
-            tracing::error!(number = %block.number, "the disk has damaged a block; its loss is recorded");
-            let gap = sealer.gap(block.number, block.samples, 0, DropReason::Damaged)?;
-            sealer.replace(block.id, &gap, 0, 0)?;
-            let epoch: i64 = transaction.query_row(
-                "SELECT epoch FROM block WHERE id = ?1",
-                [block.id],
-                |row| row.get(0),
-            )?;
-            let moves = Moves {
-                buffered: -i64::from(block.samples),
-                damaged: block.samples.into(),
-                ..Moves::default()
-            };
-            count(&transaction, epoch, block.number.stream, moves)?;
-            block.digest = Digest::of(&gap);
-            block.bytes = gap;
-            block.samples = 0;
-        }
-        transaction.commit()?;
-        Ok((blocks, 1))
     }
 
     /// What is held of streams, acknowledged or not, for a hello: those with something to send first, then the youngest.
@@ -567,10 +478,13 @@ impl Store {
             epoch: self.epoch,
             epoch_row: self.epoch_row,
             online: false,
+            grown: Cell::new(0),
         };
+        mark_seen(&transaction, &self.handed)?;
         let mut room = self.room;
         let freed = make_room(&sealer, &mut room, self.used.saturating_sub(self.quota))?;
         transaction.commit()?;
+        self.handed.clear();
         self.used = self.used.saturating_sub(freed);
         self.room = room;
         Ok(())
@@ -585,6 +499,18 @@ impl Store {
             let _ = fs::remove_file(&path);
         }
     }
+}
+
+/// Notes which blocks the uplink was given since the latest commit.
+fn mark_seen(transaction: &Transaction<'_>, handed: &[i64]) -> Result<(), StoreError> {
+    for id in handed {
+        transaction
+            .prepare_cached(&format!(
+                "UPDATE block SET offered = {SEEN} WHERE id = ?1 AND offered = {MAY_BE_SEEN}"
+            ))?
+            .execute([id])?;
+    }
+    Ok(())
 }
 
 /// What `io::Result`s of the folder become.
