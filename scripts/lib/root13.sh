@@ -56,12 +56,11 @@ root13_make() {
 # /proc, /sys and /dev/pts mounted still, and nothing in them is to be deleted.
 root13_clear() {
     [ -e "$1" ] || return 0
-    local mounts mount
+    local mount
     # findmnt writes a space in a path as \x20.
-    mounts=$(printf '%b\n' "$(findmnt --raw --noheadings --output TARGET)" | grep -F "$1/" | sort -r) || true
     while IFS= read -r mount; do
-        [ -z "$mount" ] || as_root umount "$mount"
-    done <<<"$mounts"
+        [[ $mount != "$1"/* ]] || as_root umount "$mount"
+    done < <(printf '%b\n' "$(findmnt --raw --noheadings --output TARGET)" | sort -r)
     as_root rm -rf --one-file-system "$1"
 }
 
