@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{error::StoreError, gaps::place, store::Store};
+use super::{database::next_block, error::StoreError, gaps::place, store::Store};
 
 impl Store {
     /// Takes over all that another ledger holds: what was kept in memory goes to the disk. What an earlier attempt left
@@ -46,9 +46,7 @@ impl Store {
             let mut blocks = blocks.query([old])?;
             while let Some(row) = blocks.next()? {
                 let value = |index| row.get::<_, rusqlite::types::Value>(index);
-                let id: i64 = transaction
-                    .prepare_cached("SELECT coalesce(max(id), 0) + 1 FROM block")?
-                    .query_row([], |row| row.get(0))?;
+                let id = next_block(&transaction)?;
                 transaction
                     .prepare_cached(
                         "INSERT INTO block (id, place, epoch, stream, seq, priority, state, samples, length, digest, thinned, passes,

@@ -1,4 +1,4 @@
-//! Opening the database: how it is written, its version, and whose it is.
+//! Opening the database: how it is written, its version, and whose it is; and the rows that its blocks have.
 
 use std::path::Path;
 
@@ -67,4 +67,22 @@ pub(super) fn prepared(
         }),
         _ => Err(StoreError::Damaged("it does not know whose it is".into())),
     }
+}
+
+/// The row that the next block gets.
+pub(super) fn next_block(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("SELECT coalesce(max(id), 0) + 1 FROM block")?
+        .query_row([], |row| row.get(0))
+}
+
+/// Takes the row of a block away, with its bytes.
+pub(super) fn delete_block(connection: &Connection, id: i64) -> rusqlite::Result<()> {
+    for delete in [
+        "DELETE FROM payload WHERE block = ?1",
+        "DELETE FROM block WHERE id = ?1",
+    ] {
+        connection.prepare_cached(delete)?.execute([id])?;
+    }
+    Ok(())
 }

@@ -12,6 +12,7 @@ use shared_protocol::{
 };
 
 use super::{
+    database::delete_block,
     error::StoreError,
     sealer::{ROOM_OF_A_BLOCK, Sealer, signed},
     store::{SEEN, TO_SEND, UNSEEN},
@@ -141,14 +142,14 @@ impl Sealer<'_> {
             if let Some(before) = self.growing(key, seq - 1, reason)?
                 && let Some(both) = before.and(record)
             {
-                self.delete(before.id.min(record.id))?;
+                delete_block(self.transaction, before.id.min(record.id))?;
                 freed += ROOM_OF_A_BLOCK;
                 record = both;
             }
             if let Some(behind) = self.growing(key, last + 1, reason)?
                 && let Some(both) = record.and(behind)
             {
-                self.delete(behind.id.min(record.id))?;
+                delete_block(self.transaction, behind.id.min(record.id))?;
                 freed += ROOM_OF_A_BLOCK;
                 record = both;
             }
@@ -255,16 +256,6 @@ impl Sealer<'_> {
         let bytes = self.gap(number, gone, thinned, reason.unwrap_or(DropReason::Damaged))?;
         self.replace(id, &bytes, 0, MOST_PASSES)?;
         Ok(bytes)
-    }
-
-    fn delete(&self, id: i64) -> Result<(), StoreError> {
-        for delete in [
-            "DELETE FROM payload WHERE block = ?1",
-            "DELETE FROM block WHERE id = ?1",
-        ] {
-            self.transaction.prepare_cached(delete)?.execute([id])?;
-        }
-        Ok(())
     }
 
     /// Makes two ranges of one in this state, the second one beginning at this number, if there is one that goes over it.

@@ -1,6 +1,6 @@
 //! What the uplink is given to send (step 4 of a sample's life).
 
-use std::{cell::Cell, time::Instant};
+use std::time::Instant;
 
 use rusqlite::{Row, params};
 use shared_protocol::{
@@ -217,14 +217,12 @@ impl Store {
                     WHERE state = {TO_SEND} AND priority = ?1 AND place > ?2 AND last = seq ORDER BY place {order} LIMIT ?3)"
             ))?
             .execute(params![priority, after, limit.max(OFFERED_AT_ONCE)])?;
-        let sealer = Sealer {
-            transaction: &transaction,
-            maker: &self.maker,
-            epoch: self.epoch,
-            epoch_row: self.epoch_row,
-            online: true,
-            grown: Cell::new(0),
-        };
+        let sealer = Sealer::new(
+            &transaction,
+            &self.maker,
+            (self.epoch, self.epoch_row),
+            true,
+        );
         for found in found.iter_mut().filter(|found| found.is_damaged()) {
             let block = &mut found.first;
             tracing::error!(number = %block.number, "the disk has damaged a block; its loss is recorded");

@@ -9,6 +9,7 @@ use shared_protocol::{
 };
 
 use super::{
+    database::delete_block,
     error::StoreError,
     sealer::{Moves, ROOM_OF_A_BLOCK, Sealer, count},
     store::{ACKNOWLEDGED, TO_SEND},
@@ -87,12 +88,7 @@ fn free_acknowledged(transaction: &Transaction<'_>, enough: u64) -> Result<u64, 
             if freed >= enough {
                 break;
             }
-            transaction
-                .prepare_cached("DELETE FROM payload WHERE block = ?1")?
-                .execute([id])?;
-            transaction
-                .prepare_cached("DELETE FROM block WHERE id = ?1")?
-                .execute([id])?;
+            delete_block(transaction, id)?;
             freed += length.cast_unsigned() + ROOM_OF_A_BLOCK;
         }
     }

@@ -19,6 +19,7 @@ use shared_protocol::{
 };
 
 use super::{
+    database::{delete_block, next_block},
     error::StoreError,
     gaps,
     pages::Pages,
@@ -256,17 +257,9 @@ impl New<'_> {
                 // What is there was thinned more often, so it is younger.
                 return Ok(());
             }
-            for delete in [
-                "DELETE FROM payload WHERE block = ?1",
-                "DELETE FROM block WHERE id = ?1",
-            ] {
-                self.transaction.prepare_cached(delete)?.execute([id])?;
-            }
+            delete_block(self.transaction, id)?;
         }
-        let id: i64 = self
-            .transaction
-            .prepare_cached("SELECT coalesce(max(id), 0) + 1 FROM block")?
-            .query_row([], |row| row.get(0))?;
+        let id = next_block(self.transaction)?;
         let gone = find.gap.map_or(0, |_| find.header.samples);
         self.transaction
             .prepare_cached(

@@ -10,6 +10,7 @@ use shared_protocol::{
 
 use super::{
     Columns, Sample,
+    database::next_block,
     error::StoreError,
     gaps,
     part::Part,
@@ -98,6 +99,24 @@ struct Made {
     /// What its header announces.
     announced: u32,
     columns: u32,
+}
+
+impl<'a> Sealer<'a> {
+    pub(super) fn new(
+        transaction: &'a Transaction<'a>,
+        maker: &'a Maker,
+        epoch: (Epoch, i64),
+        online: bool,
+    ) -> Self {
+        Self {
+            transaction,
+            maker,
+            epoch: epoch.0,
+            epoch_row: epoch.1,
+            online,
+            grown: Cell::new(0),
+        }
+    }
 }
 
 impl Sealer<'_> {
@@ -319,10 +338,7 @@ impl Sealer<'_> {
                 "UPDATE stream SET next_seq = next_seq + 1 WHERE epoch = ?1 AND stream = ?2",
             )?
             .execute(params![self.epoch_row, stream.number()])?;
-        let id: i64 = self
-            .transaction
-            .prepare_cached("SELECT coalesce(max(id), 0) + 1 FROM block")?
-            .query_row([], |row| row.get(0))?;
+        let id = next_block(self.transaction)?;
         self.transaction
             .prepare_cached(
                 "INSERT INTO block (id, epoch, stream, seq, last, place, priority, samples, length, digest, offered, gap, gone)

@@ -2,7 +2,6 @@
 //! it counts. It is on a disk, or in memory when there is no disk to write to.
 
 use std::{
-    cell::Cell,
     fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -255,14 +254,12 @@ impl Store {
                 params![self.epoch_row, stream.number()],
             )?;
         }
-        let sealer = Sealer {
-            transaction: &transaction,
-            maker: &self.maker,
-            epoch: self.epoch,
-            epoch_row: self.epoch_row,
-            online: false,
-            grown: Cell::new(0),
-        };
+        let sealer = Sealer::new(
+            &transaction,
+            &self.maker,
+            (self.epoch, self.epoch_row),
+            false,
+        );
         transaction.execute(
             &format!("UPDATE block SET offered = {SEEN} WHERE offered = {MAY_BE_SEEN}"),
             [],
@@ -321,14 +318,12 @@ impl Store {
         self.doubt = None;
         let new = columns.from(self.defined);
         let transaction = self.connection.transaction()?;
-        let sealer = Sealer {
-            transaction: &transaction,
-            maker: &self.maker,
-            epoch: self.epoch,
-            epoch_row: self.epoch_row,
-            online: self.asked.is_some_and(|asked| now < asked + ONLINE),
-            grown: Cell::new(0),
-        };
+        let sealer = Sealer::new(
+            &transaction,
+            &self.maker,
+            (self.epoch, self.epoch_row),
+            self.asked.is_some_and(|asked| now < asked + ONLINE),
+        );
         mark_seen(&transaction, &self.handed)?;
         let (mut used, mut room) = (self.used, self.room);
         let mut again = false;
@@ -472,14 +467,12 @@ impl Store {
         let relief = (self.used / 10).min(RELIEF);
         self.quota = (self.used - relief).clamp(LEAST_QUOTA, self.quota.max(LEAST_QUOTA));
         let transaction = self.connection.transaction()?;
-        let sealer = Sealer {
-            transaction: &transaction,
-            maker: &self.maker,
-            epoch: self.epoch,
-            epoch_row: self.epoch_row,
-            online: false,
-            grown: Cell::new(0),
-        };
+        let sealer = Sealer::new(
+            &transaction,
+            &self.maker,
+            (self.epoch, self.epoch_row),
+            false,
+        );
         mark_seen(&transaction, &self.handed)?;
         let mut room = self.room;
         let freed = make_room(&sealer, &mut room, self.used.saturating_sub(self.quota))?;
