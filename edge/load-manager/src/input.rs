@@ -35,7 +35,9 @@ pub struct StationReport {
     pub car: Option<Request>,
     /// What it draws.
     pub measured: Option<Measured>,
-    /// The newest order that it has acknowledged.
+    /// What it offers the car now, or the next one, per phase, in A; `None` where it does not say.
+    pub offered: Option<f64>,
+    /// The newest order that it has acknowledged and not forgotten since (a station that was rebooted has).
     pub acknowledged: Option<u64>,
 }
 

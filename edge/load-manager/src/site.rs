@@ -12,6 +12,9 @@ pub struct StationOptions {
     pub step: f64,
     /// Whether it may be told to use one of its three phases.
     pub switches_phases: bool,
+    /// A limit that it was told holds for the next car, too, until its lease ends (a register does, OCPP's `TxProfile` does
+    /// not).
+    pub limit_outlives_car: bool,
     /// It was found to go on when a lease had ended: it counts with its maximum when nobody hears it.
     pub ignores_duration: bool,
     /// How often a limit may be written per day (it keeps them in flash).
@@ -23,6 +26,7 @@ impl Default for StationOptions {
         Self {
             step: 1.0,
             switches_phases: false,
+            limit_outlives_car: false,
             ignores_duration: false,
             writes_per_day: 5000,
         }

@@ -20,6 +20,8 @@ pub(crate) struct Memory {
     pub(crate) phases: usize,
     /// Until when an order holds that it has acknowledged, or may have from before.
     lease_until: Millis,
+    /// Most that it may offer by what it was told when its last car was there, in A, and until when.
+    left: (f64, Millis),
     /// It draws more than it may.
     pub(crate) disobeys: bool,
     /// It is linked and does not acknowledge.
@@ -45,6 +47,7 @@ impl Memory {
             limit: 0.0,
             phases: station.terminals,
             lease_until: now + rules.lease.1,
+            left: (station.max, now + rules.lease.1),
             disobeys: false,
             unheard: false,
             had_car: false,
@@ -97,12 +100,12 @@ impl Memory {
         if !report.linked {
             self.unlinked(station, now);
         } else if report.car.is_none() {
-            self.idle(station, rules);
+            self.idle(station, report, rules, now);
             return;
         } else {
             if !self.had_car {
                 // A car begins at what the station does by itself.
-                self.entitled = self.entitled.max(station.fallback);
+                self.entitled = self.entitled.max(Self::fallen_back(station));
                 self.waits_since = Some(now);
             }
             self.heard(station, report, rules, now);
@@ -131,10 +134,17 @@ impl Memory {
         self.unheard = false;
     }
 
-    /// No car: nothing flows.
-    fn idle(&mut self, station: &StationOf, rules: &Rules) {
-        self.entitled = 0.0;
-        self.order = None;
+    /// No car: nothing flows. What is still offered to the next one counts, as far as it is more than what the station
+    /// does by itself.
+    fn idle(&mut self, station: &StationOf, report: &StationReport, rules: &Rules, now: Millis) {
+        if let Some(order) = self.order.take() {
+            let until = self.lease_until.max(order.at + order.lease);
+            self.left = (self.entitled.max(order.limit), until);
+        }
+        let stays = station.options.limit_outlives_car && now <= self.left.1;
+        let offered = report.offered.or(stays.then_some(self.left.0));
+        let more = |offered: &f64| *offered > station.fallback + rules.tolerance;
+        self.entitled = offered.filter(more).unwrap_or(0.0).min(station.max);
         self.limit = 0.0;
         self.unheard = false;
         self.had_car = false;
@@ -154,6 +164,10 @@ impl Memory {
         if report.acknowledged == Some(order.number) && !order.acknowledged {
             order.acknowledged = true;
             self.lease_until = order.at + order.lease;
+        } else if report.acknowledged.is_none() && order.acknowledged {
+            // It has forgotten what it was told, and may do anything until it is told again.
+            order.acknowledged = false;
+            self.entitled = station.max;
         }
         let late = now - order.at >= rules.obey;
         self.unheard = !order.acknowledged && (self.unheard || late);

@@ -13,7 +13,7 @@ use crate::{
     codec::{self, Framing, Shape},
     cycle::{AddError, Cycle, SettingName, UnitError, WriteError},
     decode::{Image, decode},
-    device::{Device, Place},
+    device::{Device, Place, ResolvedSetting},
     line::{CallError, Line, Timing},
     plan::{plan, read_request, shape_of},
     poller::{Next, Outcome, Poller},
@@ -220,14 +220,7 @@ where
         name: SettingName,
         value: Decimal,
     ) -> Result<(), WriteError> {
-        let device = Arc::clone(
-            &self
-                .units
-                .get(unit)
-                .ok_or(WriteError::NoSuchSetting { name })?
-                .device,
-        );
-        let setting = name.of(&device).ok_or(WriteError::NoSuchSetting { name })?;
+        let setting = self.setting(unit, name)?;
         let words = setting.words(value)?;
         self.call(unit, &setting.write_request(words.clone()))
             .await?;
@@ -240,6 +233,38 @@ where
                 found,
             })
         }
+    }
+
+    /// Whether a setting has this value.
+    pub async fn has(
+        &mut self,
+        unit: usize,
+        name: SettingName,
+        value: Decimal,
+    ) -> Result<bool, WriteError> {
+        let setting = self.setting(unit, name)?;
+        let words = setting.words(value)?;
+        Ok(self.read(unit, setting.place).await? == words)
+    }
+
+    /// Sees to it that a setting has this value, and tells whether it had to be written: devices keep settings in flash,
+    /// which wears out.
+    pub async fn keep(
+        &mut self,
+        unit: usize,
+        name: SettingName,
+        value: Decimal,
+    ) -> Result<bool, WriteError> {
+        if self.has(unit, name, value).await? {
+            return Ok(false);
+        }
+        self.write(unit, name, value).await.map(|()| true)
+    }
+
+    fn setting(&self, unit: usize, name: SettingName) -> Result<ResolvedSetting, WriteError> {
+        let unit = self.units.get(unit);
+        let setting = unit.and_then(|unit| name.of(&unit.device));
+        setting.cloned().ok_or(WriteError::NoSuchSetting { name })
     }
 
     /// Reads a place of a unit that is in step, or is brought in step first.

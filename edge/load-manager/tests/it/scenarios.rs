@@ -46,6 +46,9 @@ struct Event {
     /// What it draws whatever it is told; negative: it obeys again.
     draws: Option<f64>,
     delay: Option<i64>,
+    forgets: Option<bool>,
+    /// What it says that it offers.
+    offers: Option<f64>,
     planned: Option<f64>,
     critical: Option<bool>,
     circuit: Option<String>,
@@ -122,6 +125,7 @@ fn options(table: &mut Table) -> StationOptions {
         match key.as_str() {
             "step" => options.step = value.as_float().unwrap(),
             "switches_phases" => options.switches_phases = value.as_bool().unwrap(),
+            "limit_outlives_car" => options.limit_outlives_car = value.as_bool().unwrap(),
             "ignores_duration" => options.ignores_duration = value.as_bool().unwrap(),
             "writes_per_day" => {
                 options.writes_per_day = value.as_integer().unwrap().try_into().unwrap();
@@ -197,6 +201,10 @@ impl Event {
             if self.unplug == Some(true) {
                 device.unplug();
             }
+            if self.forgets == Some(true) {
+                device.forget();
+            }
+            device.offers = self.offers.or(device.offers);
             device.takes = self.takes.unwrap_or(device.takes);
             device.linked = self.linked.unwrap_or(device.linked);
             device.measured = self.measured.unwrap_or(device.measured);

@@ -28,6 +28,10 @@ pub(crate) struct Device {
     /// Time after which the car has obeyed a cut.
     pub(crate) delay: Millis,
     pub(crate) ignores_duration: bool,
+    /// What it was told holds for the next car, too.
+    outlives: bool,
+    /// What it says that it offers.
+    pub(crate) offers: Option<f64>,
     profile: Option<(f64, usize, Millis)>,
     /// Limits that still hold for the car until then.
     easing: VecDeque<(Millis, f64)>,
@@ -74,6 +78,8 @@ impl Sim {
             draws: None,
             delay: 2_000,
             ignores_duration: options.get(place).is_some_and(|o| o.ignores_duration),
+            outlives: options.get(place).is_some_and(|o| o.limit_outlives_car),
+            offers: None,
             profile: None,
             easing: VecDeque::new(),
             acknowledged: None,
@@ -136,6 +142,7 @@ impl Sim {
                 car: device.car.clone(),
                 measured: (device.measured && device.linked)
                     .then_some(Measured { at: now, current }),
+                offered: device.offers,
                 acknowledged: device.acknowledged,
             }
         });
@@ -257,12 +264,18 @@ impl Device {
     pub(crate) fn plug(&mut self, car: Request, takes: f64) {
         self.uses = car.phases.unwrap_or(3);
         (self.car, self.takes) = (Some(car), takes);
-        self.profile = None;
+        self.profile = self.profile.filter(|_| self.outlives);
     }
 
     pub(crate) fn unplug(&mut self) {
-        (self.car, self.profile) = (None, None);
+        self.car = None;
+        self.profile = self.profile.filter(|_| self.outlives);
         self.easing.clear();
+    }
+
+    /// It is rebooted.
+    pub(crate) fn forget(&mut self) {
+        (self.profile, self.acknowledged) = (None, None);
     }
 
     fn told(&mut self, limit: f64, phases: usize, until: Millis, now: Millis) {

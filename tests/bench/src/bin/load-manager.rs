@@ -116,6 +116,7 @@ fn measure(stations: usize) -> Result<(f64, f64, f64)> {
                 at: now,
                 current: [limits[place]; 3],
             }),
+            offered: None,
             acknowledged: numbers[place],
         });
         let inputs = Inputs {
