@@ -4,6 +4,7 @@
 //! - [`buffer`]: the SQLite store-and-forward ledger (2, 3)
 //! - [`uplink`]: MQTT: publish blocks, take acknowledgements and commands (4, 5, 7)
 //! - [`commands`]: carries out what the cloud asks for, once
+//! - [`control`]: holds the depot's electrical limits
 //! - [`clock`]: monotonic time for order, the time of day when it is known
 //! - [`health`]: what the gateway tells about itself
 //! - [`supervise`]: every loop moves, or is started again
@@ -12,6 +13,7 @@
 pub mod buffer;
 pub mod clock;
 pub mod commands;
+pub mod control;
 pub mod gateway;
 pub mod health;
 pub mod sources;

@@ -13,7 +13,7 @@ use std::{
 };
 
 use config_file::Faults;
-use depot_config::ModbusAddress;
+use depot_config::{ModbusAddress, depot::Depot};
 use isotp::uds::Vin;
 use modbus::map::DeviceMap;
 use shared_protocol::{AssetKey, GatewayId, VerifyingKey};
@@ -43,6 +43,8 @@ pub struct Gateway {
     pub modbus: Vec<Line>,
     /// The central system of charging stations, if there is to be one.
     pub stations: Option<Stations>,
+    /// The depot whose electrical limits it holds, if it is to hold any.
+    pub depot: Option<Arc<Depot>>,
     /// Least serious event that is written to the log: `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: String,
 }

@@ -38,6 +38,10 @@ pub struct Decision {
     pub alarms: Vec<Alarm>,
     /// Most that all stations may draw now for the sake of the contract, in W; infinite without one.
     pub power: f64,
+    /// What the depot takes from the utility now, in W; `None` while a meter of its is silent or missing.
+    pub demand: Option<f64>,
+    /// The average of the utility's window so far, in W.
+    pub average: Option<f64>,
 }
 
 /// What a station may draw.
@@ -102,7 +106,7 @@ impl Manager {
             .find(&self.site, &self.rules, &inputs.meters, &drawn, now);
         let mut alarms = Vec::new();
         self.heat(&found, now, &mut alarms);
-        let power = self.power(&found, drawn_power, inputs.into_quarter, now);
+        let (power, demand) = self.power(&found, drawn_power, inputs.into_quarter, now);
         let ceiling = self.ceiling(&found);
         let site = &self.site;
         let asking = candidates(site, &self.rules, &self.memories, &reports, &ceiling, now);
@@ -119,7 +123,15 @@ impl Manager {
         let wanted = share(&asking, &mut room, site.stations.len());
         let given = self.given(&asking, &wanted, empty);
         self.last = now;
-        self.tell(&reports, &given, power, alarms, now)
+        let mut decision = self.tell(&reports, &given, now);
+        alarms.append(&mut decision.alarms);
+        Decision {
+            alarms,
+            power,
+            demand,
+            average: self.window.average(),
+            ..decision
+        }
     }
 
     /// What the stations draw, by circuit, and their power in W: measured, or the most that it can be.
@@ -163,8 +175,14 @@ impl Manager {
         }
     }
 
-    /// Most that all stations may draw for the sake of the contract, in W.
-    fn power(&mut self, found: &Found, drawn: f64, into: Option<Millis>, now: Millis) -> f64 {
+    /// Most that all stations may draw for the sake of the contract, in W, and what the depot takes now.
+    fn power(
+        &mut self,
+        found: &Found,
+        drawn: f64,
+        into: Option<Millis>,
+        now: Millis,
+    ) -> (f64, Option<f64>) {
         let (mut measured, mut base) = (Some(0.0), 0.0);
         for (place, circuit) in self.site.circuits.iter().enumerate() {
             if circuit.parent.is_some() {
@@ -181,12 +199,12 @@ impl Manager {
         }
         self.window.pass(now, into, measured);
         let Some(target) = self.site.demand else {
-            return f64::INFINITY;
+            return (f64::INFINITY, measured);
         };
         if let Some(measured) = measured {
             base = (measured - drawn).max(0.0);
         }
-        (self.window.allows(target) - base).max(0.0)
+        ((self.window.allows(target) - base).max(0.0), measured)
     }
 
     /// By station the most for safety's sake: under a silent meter its fall-back, under a hot breaker nothing.
@@ -244,18 +262,8 @@ impl Manager {
         given
     }
 
-    fn tell(
-        &mut self,
-        reports: &[StationReport],
-        given: &[Share],
-        power: f64,
-        mut alarms: Vec<Alarm>,
-        now: Millis,
-    ) -> Decision {
-        let mut decision = Decision {
-            power,
-            ..Decision::default()
-        };
+    fn tell(&mut self, reports: &[StationReport], given: &[Share], now: Millis) -> Decision {
+        let mut decision = Decision::default();
         for (place, memory) in self.memories.iter_mut().enumerate() {
             let (station, report) = (&self.site.stations[place], &reports[place]);
             let car = report.car.is_some();
@@ -292,10 +300,10 @@ impl Manager {
                 }
             }
             if memory.disobeys {
-                alarms.push(Alarm::Disobeys(station.id.clone()));
+                decision.alarms.push(Alarm::Disobeys(station.id.clone()));
             }
             if memory.unheard {
-                alarms.push(Alarm::Unheard(station.id.clone()));
+                decision.alarms.push(Alarm::Unheard(station.id.clone()));
             }
             decision.limits.push(Limit {
                 current: limit,
@@ -304,7 +312,6 @@ impl Manager {
                 counted: memory.counted(station),
             });
         }
-        decision.alarms = alarms;
         decision
     }
 }

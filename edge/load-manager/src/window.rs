@@ -45,6 +45,12 @@ impl Window {
         self.into = Some(into);
     }
 
+    /// The average of the window so far, in W; `None` before any of it was measured.
+    pub(crate) fn average(&self) -> Option<f64> {
+        let seen = self.into? - self.unseen;
+        (seen > 0).then(|| self.energy / seen as f64)
+    }
+
     /// What may flow in the rest of the window, in W, so that its average is this one. Without the time of day every
     /// moment may be the last of a window.
     pub(crate) fn allows(&self, target: f64) -> f64 {
@@ -70,6 +76,11 @@ mod tests {
             window.pass(second * 1000, Some(second * 1000), Some(50_000.0));
         }
         assert!((window.allows(100_000.0) - 150_000.0).abs() < 1.0);
+        assert!(
+            window
+                .average()
+                .is_some_and(|average| (average - 50_000.0).abs() < 1.0)
+        );
         for second in 451..=900 {
             window.pass(second * 1000, Some(second * 1000), Some(150_000.0));
         }
@@ -82,6 +93,7 @@ mod tests {
         let mut window = Window::default();
         window.pass(0, Some(600_000), Some(0.0));
         assert!((window.allows(100_000.0) - 100_000.0).abs() < 1e-6);
+        assert_eq!(window.average(), None);
         window.pass(1000, None, Some(0.0));
         assert_eq!(window.allows(100_000.0), 100_000.0);
     }

@@ -14,6 +14,7 @@ use crate::{
     buffer::Buffer,
     clock::Clock,
     commands::Desk,
+    control::Control,
     health::{Counters, Measured, Process, Sight},
     supervise::{Beat, Feeder, Keeping, Spec, Supervisor},
     uplink,
@@ -119,10 +120,12 @@ pub(super) struct Sighted {
     pub(super) clock: Arc<Clock>,
     pub(super) supervisor: Supervisor,
     pub(super) counters: Arc<Counters>,
+    pub(super) control: Option<Arc<Control>>,
 }
 
 pub(super) fn teller(of: Sighted) -> Arc<dyn Fn() -> Vec<Measured> + Send + Sync> {
     Arc::new(move || {
+        let control = of.control.as_deref();
         let sight = Sight {
             up_s: of.began.elapsed().as_secs(),
             process: Process::now(&of.folder),
@@ -132,6 +135,7 @@ pub(super) fn teller(of: Sighted) -> Arc<dyn Fn() -> Vec<Measured> + Send + Sync
             clock: of.clock.standing(),
             loops: of.supervisor.reports(),
             counters: &of.counters,
+            control: control.map(|control| (control.shown(), control.counts())),
         };
         sight.tell()
     })

@@ -24,6 +24,7 @@ use crate::{
     buffer::{Buffer, Options, State, StoreError},
     clock::{self, Clock, Sources},
     commands::Desk,
+    control::{self, Control, Shown},
     health::{self, Counters},
     sources::{Context, modbus, ocpp, vehicle},
     supervise::{Drill, Feeder, LoopReport, Spec, Supervisor},
@@ -31,7 +32,7 @@ use crate::{
 };
 use loops::{Sighted, supervise, teller, watch_database, watch_ledger};
 pub use parts::read_key;
-use parts::{build_central, build_line, build_vehicle, link, listen, reserved};
+use parts::{build_central, build_control, build_line, build_vehicle, link, listen, reserved};
 
 /// Why a gateway does not start. Nothing has been started then.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,9 @@ pub enum StartError {
     /// Who would be let in.
     #[error(transparent)]
     Door(#[from] ocpp::DoorError),
+    /// The depot whose limits it is to hold.
+    #[error(transparent)]
+    Depot(#[from] load_manager::SiteError),
     /// The book of charging transactions.
     #[error(transparent)]
     Book(#[from] ocpp::BookError),
@@ -125,6 +129,7 @@ pub struct Running {
     reports: watch::Receiver<uplink::Report>,
     supervisor: Supervisor,
     supervision: thread::JoinHandle<()>,
+    control: Option<Arc<Control>>,
     /// What makes samples, and what sends them: the one stops before the other.
     stop: [watch::Sender<bool>; 2],
     sources: JoinSet<()>,
@@ -147,6 +152,8 @@ pub struct Status {
     pub clock: crate::clock::Standing,
     /// The loops.
     pub loops: Vec<LoopReport>,
+    /// The depot's limits, if this gateway holds them.
+    pub control: Option<Shown>,
 }
 
 /// How long a graceful stop waits for the cloud's word on what it sent last, and for each of its other steps.
@@ -171,6 +178,7 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
         .into_iter()
         .map(build_line)
         .collect::<Result<Vec<_>, _>>()?;
+    let depot = config.depot;
     let page = around.metrics.map(listen).transpose()?;
     let feeder = Feeder::open(around.watchdog.as_deref()).map_err(|source| StartError::File {
         path: around.watchdog.clone().unwrap_or_default(),
@@ -178,6 +186,9 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
     })?;
     let data = config.data;
     let clock = Arc::new(Clock::new(Sources::machine(), Some(data.clone()))?);
+    let control = depot
+        .map(|depot| build_control(depot, &lines, &clock))
+        .transpose()?;
     let central = config
         .stations
         .map(|stations| build_central(stations, &data, clock.clone()))
@@ -239,6 +250,7 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
         clock: clock.clone(),
         supervisor: supervisor.clone(),
         counters: counters.clone(),
+        control: control.clone(),
     });
     let ours = (tell.clone(), clock.clone(), buffer.clone());
     let spec = Spec::new("health", DEADLINE);
@@ -258,7 +270,16 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
         clock: clock.clone(),
         stop: making.clone(),
         counters,
+        control: control.clone(),
     };
+    if let Some(control) = &control {
+        let ours = (control.clone(), clock.clone());
+        let spec = Spec::new("control", DEADLINE).critical();
+        makers.spawn(supervisor.keep(spec, making.clone(), move |beat| {
+            let (control, clock) = ours.clone();
+            control::run(control, clock, beat)
+        }));
+    }
     for vehicle in vehicles {
         let (vehicle, context) = (Arc::new(vehicle), context.clone());
         let spec = Spec::new(format!("can:{}", vehicle.asset), DEADLINE);
@@ -295,6 +316,7 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
         reports,
         supervisor,
         supervision,
+        control,
         stop,
         sources,
         makers,
@@ -313,6 +335,7 @@ impl Running {
             uplink: self.reports.borrow().clone(),
             clock: self.clock.standing(),
             loops: self.supervisor.reports(),
+            control: self.control.as_ref().map(|control| control.shown()),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{fs, io, net::SocketAddr, path::Path, sync::Arc};
 
 use ::ocpp::{AuthList, Policy, Token};
+use depot_config::depot::Depot;
 use firmware_config::gateway::{Can, Gateway, Stations};
 use shared_protocol::SigningKey;
 use vehicles::{
@@ -13,6 +14,7 @@ use vehicles::{
 use super::StartError;
 use crate::{
     clock::Clock,
+    control::Control,
     health,
     sources::{modbus, ocpp, vehicle},
     uplink,
@@ -138,6 +140,18 @@ pub(super) fn build_line(line: firmware_config::gateway::Line) -> Result<modbus:
         timeout: line.timeout,
         devices,
     })
+}
+
+/// The depot whose limits this gateway holds, with the stations on its lines.
+pub(super) fn build_control(
+    depot: Arc<Depot>,
+    lines: &[modbus::Line],
+    clock: &Clock,
+) -> Result<Arc<Control>, load_manager::SiteError> {
+    let devices = lines.iter().flat_map(|line| &line.devices);
+    let devices = devices.map(|device| (device.asset.clone(), device.device.clone()));
+    let control = Control::new(depot, &devices.collect(), clock.now_us() / 1000)?;
+    Ok(Arc::new(control))
 }
 
 /// The central system of charging stations, and where they connect.

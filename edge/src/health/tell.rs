@@ -7,6 +7,7 @@ use crate::{
     buffer::State,
     clock::{Source, Standing},
     commands,
+    control::{Counts, Shown},
     supervise::LoopReport,
     uplink::Report,
 };
@@ -41,6 +42,8 @@ pub struct Sight<'a> {
     pub loops: Vec<LoopReport>,
     /// The sources.
     pub counters: &'a Counters,
+    /// The depot's limits and what became of orders, if this gateway holds them.
+    pub control: Option<(Shown, &'a Counts)>,
 }
 
 fn steps(count: u64) -> i64 {
@@ -179,7 +182,38 @@ impl Sight<'_> {
             &[],
             loaded(&self.counters.not_finite),
         );
+        if let Some((shown, counts)) = &self.control {
+            limits(shown, counts, &mut put);
+        }
         told
+    }
+}
+
+fn limits(shown: &Shown, counts: &Counts, put: &mut impl FnMut(&'static str, &[&str], i64)) {
+    for (name, watts) in [
+        ("edge_control_demand_watts", shown.demand),
+        ("edge_control_average_watts", shown.average),
+        ("edge_control_wanted_watts", shown.wanted),
+    ] {
+        if let Some(watts) = watts {
+            put(name, &[], watts.round() as i64);
+        }
+    }
+    for (state, count) in [
+        ("charging", shown.charging),
+        ("waiting", shown.waiting),
+        ("unheard", shown.unheard),
+    ] {
+        put("edge_control_stations", &[state], steps(count as u64));
+    }
+    put("edge_control_alarms", &[], steps(shown.alarms.len() as u64));
+    for (result, count) in [
+        ("kept", &counts.kept),
+        ("failed", &counts.failed),
+        ("late", &counts.late),
+        ("forgotten", &counts.forgotten),
+    ] {
+        put("edge_control_orders_total", &[result], loaded(count));
     }
 }
 
@@ -211,6 +245,12 @@ mod tests {
             totals: totals.into(),
             ..State::default()
         };
+        let shown = Shown {
+            demand: Some(1.0),
+            average: Some(1.0),
+            wanted: Some(1.0),
+            ..Shown::default()
+        };
         Sight {
             up_s: 1,
             process: Process::default(),
@@ -228,6 +268,7 @@ mod tests {
                 panics: 0,
             }],
             counters: &counters,
+            control: Some((shown, &Counts::default())),
         }
         .tell()
     }

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::{
     buffer::{Buffer, Sample, Stopped},
     clock::Clock,
+    control::Control,
     health::{Counters, SourceCounts},
     supervise::Beat,
 };
@@ -32,6 +33,8 @@ pub struct Context {
     pub stop: watch::Receiver<bool>,
     /// Where they count.
     pub counters: Arc<Counters>,
+    /// Whoever holds the depot's limits, if that is this gateway.
+    pub control: Option<Arc<Control>>,
 }
 
 impl Context {
@@ -121,6 +124,7 @@ mod tests {
             clock,
             stop: watch::channel(false).1,
             counters: Arc::default(),
+            control: None,
         };
         let mut emitter = Emitter::new(&context, "car-1".parse().unwrap(), Source::Can);
         let def = |encoding| SignalDef {

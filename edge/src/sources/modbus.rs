@@ -8,11 +8,17 @@ use shared_protocol::{AssetKey, Source};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    sync::Notify,
 };
 use tokio_serial::SerialPortBuilderExt as _;
 
 use super::{Context, Emitter};
-use crate::{health::SourceCounts, stopped, supervise::Beat};
+use crate::{
+    control::{Post, Steer},
+    health::SourceCounts,
+    stopped,
+    supervise::Beat,
+};
 
 /// A line and what is on it.
 #[derive(Clone, Debug)]
@@ -50,13 +56,21 @@ pub async fn run(line: Line, mut context: Context, beat: Beat) {
         timing(&line),
         connector(line.address.clone()),
     );
-    let mut emitters = Vec::new();
+    let mut units = Vec::new();
+    let mut steers = Vec::new();
+    let told = Arc::new(Notify::new());
     for device in &line.devices {
         match bus.add(device.unit, device.device.clone(), None) {
-            Ok(_) => {
-                let emitter = Emitter::new(&context, device.asset.clone(), Source::Modbus);
-                let counts = context.counters.source(device.asset.as_str());
-                emitters.push((emitter, device.clone(), Health::new(counts)));
+            Ok(unit) => {
+                let post = context.control.as_ref();
+                let post = post.and_then(|control| control.post(&device.asset));
+                steers.extend(steer(&context, device, unit, post.as_ref(), &told));
+                units.push(Unit {
+                    emitter: Emitter::new(&context, device.asset.clone(), Source::Modbus),
+                    of: device.clone(),
+                    health: Health::new(context.counters.source(device.asset.as_str())),
+                    post,
+                });
             }
             Err(error) => {
                 tracing::error!(line = %line.name, asset = %device.asset, %error, "this device is not polled");
@@ -67,27 +81,76 @@ pub async fn run(line: Line, mut context: Context, beat: Beat) {
         // Waiting may be dropped at no cost, an exchange may not.
         tokio::select! {
             () = beat.during(bus.ready()) => {}
+            () = told.notified() => {
+                for steer in &mut steers {
+                    beat.pass().await;
+                    if !bus.is_dead(steer.unit()) {
+                        steer.carry(&mut bus, context.clock.now_us() / 1000).await;
+                    }
+                }
+                continue;
+            }
             () = stopped(&mut context.stop) => return,
         }
         // A unit has deadlines of its own; one that does not keep them holds up the line, and this loop is started again.
         let cycle = bus.next().await;
-        let Some((emitter, device, health)) = emitters.get_mut(cycle.unit) else {
+        let Some(unit) = units.get_mut(cycle.unit) else {
             continue;
         };
-        health.report(&device.asset, &cycle);
+        unit.health.report(&unit.of.asset, &cycle);
         let time_us = context.clock.at_us(cycle.started.into_std()) / 1000 * 1000;
-        let samples = cycle
-            .readings
-            .iter()
-            .filter_map(|reading| {
-                let def = device.device.signal_def(reading.point)?;
-                emitter.sample(reading.point, def, time_us, reading.raw)
-            })
+        let device = &unit.of.device;
+        let readings = cycle.readings.iter();
+        let readings =
+            readings.filter_map(|reading| Some((reading, device.signal_def(reading.point)?)));
+        if let Some(post) = &unit.post {
+            let said = readings.clone().map(|(reading, def)| (def, reading.raw));
+            post.hear(time_us / 1000, said);
+        }
+        let emitter = &mut unit.emitter;
+        let samples = readings
+            .filter_map(|(reading, def)| emitter.sample(reading.point, def, time_us, reading.raw))
             .collect();
-        if context.push(samples, &health.counts, &beat).await.is_err() {
+        let pushed = context.push(samples, &unit.health.counts, &beat);
+        if pushed.await.is_err() {
             return;
         }
+        let mut told_here = steers.iter_mut();
+        if let Some(steer) = told_here.find(|steer| steer.unit() == cycle.unit) {
+            if unit.health.failing {
+                steer.missed();
+            } else {
+                let now = context.clock.now_us() / 1000;
+                steer.attend(&mut bus, now).await;
+            }
+        }
     }
+}
+
+/// A device on the line, while it is polled.
+#[derive(Debug)]
+struct Unit {
+    emitter: Emitter,
+    of: LineDevice,
+    health: Health,
+    /// Its place on the board of whoever holds the depot's limits.
+    post: Option<Post>,
+}
+
+/// Who tells a device its limit, if it is a station of the depot that takes one.
+fn steer(
+    context: &Context,
+    device: &LineDevice,
+    unit: usize,
+    post: Option<&Post>,
+    told: &Arc<Notify>,
+) -> Option<Steer> {
+    let fallback = context.control.as_ref()?.fallback(&device.asset)?;
+    let control = device.device.control()?;
+    let post = post?.clone();
+    post.wakes(told);
+    let asset = device.asset.clone();
+    Some(Steer::new(asset, post, unit, fallback, control))
 }
 
 /// Says once when a device begins to fail, and once when it is well again.

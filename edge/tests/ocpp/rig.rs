@@ -106,6 +106,7 @@ impl Gateway {
             clock,
             stop: stopping,
             counters: Arc::default(),
+            control: None,
         };
         let central = Arc::new(central);
         let tasks = vec![

@@ -16,6 +16,7 @@ pub(super) struct File {
     pub(super) can: Vec<Can>,
     pub(super) modbus: Vec<Modbus>,
     pub(super) stations: Option<Stations>,
+    pub(super) control: Option<Control>,
     pub(super) log: Log,
 }
 
@@ -71,6 +72,12 @@ pub(super) struct Device {
     pub(super) map: String,
     #[serde(default, deserialize_with = "config_file::optional_duration")]
     pub(super) interval: Option<Duration>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Control {
+    pub(super) depot: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]

@@ -30,6 +30,12 @@ pub static SCHEMA: Schema = Schema {
             "The central system of charging stations that speak OCPP; without it there is none.",
         )
         .presence(Presence::Optional),
+        Key::table(
+            "control",
+            &CONTROL,
+            "The depot whose electrical limits the gateway holds; without it no station is told anything.",
+        )
+        .presence(Presence::Optional),
         Key::table("log", &LOG, "What it writes to its log.").presence(Presence::Default("{}")),
     ],
 };
@@ -429,6 +435,17 @@ static TOKEN: Schema = Schema {
             "Tokens of one group may end each other's transactions.",
         ),
     ],
+};
+
+static CONTROL: Schema = Schema {
+    name: "depot's limits",
+    about: "The depot whose electrical limits the gateway holds.",
+    keys: &[Key::required(
+        "depot",
+        Kind::Path,
+        "\"depot.toml\"",
+        "The depot file: its circuits, stations and meters. Stations and meters are those Modbus devices whose asset is their id.",
+    )],
 };
 
 static LOG: Schema = Schema {

@@ -13,7 +13,6 @@ use std::{
 use anyhow::{Context as _, Result};
 use depot_config::depot::Depot;
 use serde::Deserialize;
-use virtual_depot::Keys;
 
 use crate::process::{self, Process};
 
@@ -82,8 +81,8 @@ struct Device {
 #[derive(Debug)]
 pub struct House {
     options: Options,
-    /// What the depot file calls stations and meter.
-    keys: Option<Keys>,
+    /// What the depot file says of stations and meter.
+    of: Option<OfDepot>,
     ports: Ports,
     /// The virtual depot.
     pub depot: Option<Process>,
@@ -91,6 +90,19 @@ pub struct House {
     pub cloud: Option<Process>,
     /// The gateway.
     pub edge: Option<Process>,
+}
+
+/// What a depot file says.
+#[derive(Debug)]
+struct OfDepot {
+    /// The file.
+    file: PathBuf,
+    /// Keys of the stations.
+    stations: Vec<String>,
+    /// The phases that they are wired to.
+    phases: Vec<String>,
+    /// Key of the meter.
+    meter: String,
 }
 
 #[derive(Debug)]
@@ -110,18 +122,23 @@ impl House {
         Self::made(options, None).await
     }
 
-    /// Like [`House::set_up`] with the stations and the first meter of a depot file.
-    pub async fn of_depot(options: Options, depot: &Depot) -> Result<Self> {
-        let stations = depot.stations.iter();
+    /// Like [`House::set_up`] with the stations and the first meter of a depot file, whose limits the gateway holds.
+    pub async fn of_depot(options: Options, file: &Path) -> Result<Self> {
+        let depot = Depot::read(file)?;
+        let stations = || depot.stations.iter();
         let meter = depot.meters.first();
-        let keys = Keys {
-            stations: stations.map(|station| station.id.to_string()).collect(),
+        let of = OfDepot {
+            file: fs::canonicalize(file)?,
+            stations: stations().map(|station| station.id.to_string()).collect(),
+            phases: stations()
+                .map(|station| station.phases.to_string())
+                .collect(),
             meter: meter.map_or("meter-01".to_owned(), |meter| meter.id.to_string()),
         };
-        Self::made(options, (!keys.stations.is_empty()).then_some(keys)).await
+        Self::made(options, (!of.stations.is_empty()).then_some(of)).await
     }
 
-    async fn made(options: Options, keys: Option<Keys>) -> Result<Self> {
+    async fn made(options: Options, of: Option<OfDepot>) -> Result<Self> {
         fs::create_dir_all(&options.folder)
             .with_context(|| options.folder.display().to_string())?;
         let mut house = Self {
@@ -130,7 +147,7 @@ impl House {
                 broker: free_port()?,
             },
             options,
-            keys,
+            of,
             depot: None,
             cloud: None,
             edge: None,
@@ -217,10 +234,10 @@ impl House {
 
     /// What the first station and the meter are called.
     pub fn shown(&self) -> (String, String) {
-        match &self.keys {
-            Some(Keys { stations, meter }) => {
-                (stations.first().cloned().unwrap_or_default(), meter.clone())
-            }
+        match &self.of {
+            Some(OfDepot {
+                stations, meter, ..
+            }) => (stations.first().cloned().unwrap_or_default(), meter.clone()),
             None => ("charger-01".to_owned(), "meter-01".to_owned()),
         }
     }
@@ -261,13 +278,13 @@ impl House {
         } else {
             options.cars
         };
-        if cars == 0 && options.chargers == 0 && self.keys.is_none() {
+        if cars == 0 && options.chargers == 0 && self.of.is_none() {
             return Ok(Endpoints::default());
         }
         let folder = self.path("depot");
         fs::create_dir_all(&folder)?;
-        let (which, chargers) = match &self.keys {
-            Some(keys) => ("--charger-keys", keys.stations.join(",")),
+        let (which, chargers) = match &self.of {
+            Some(of) => ("--charger-keys", of.stations.join(",")),
             None => ("--chargers", options.chargers.to_string()),
         };
         let (folder, seed) = (folder.display().to_string(), options.seed.to_string());
@@ -275,8 +292,9 @@ impl House {
         let mut arguments = vec![
             "--dir", &folder, "--seed", &seed, "--cars", &cars, "--speed", &speed, which, &chargers,
         ];
-        if let Some(keys) = &self.keys {
-            arguments.extend(["--meter-key", &keys.meter]);
+        let phases = self.of.as_ref().map(|of| of.phases.join(","));
+        if let (Some(of), Some(phases)) = (&self.of, &phases) {
+            arguments.extend(["--charger-phases", phases, "--meter-key", &of.meter]);
         }
         let mut depot = Process::start(
             "virtual-depot",
@@ -304,6 +322,13 @@ impl House {
              [cloud]\nbroker = \"mqtt://127.0.0.1:{}\"\npublic_key = \"{cloud_key}\"\n",
             self.ports.broker
         );
+        if let Some(of) = &self.of {
+            let _ = write!(
+                text,
+                "\n[control]\ndepot = {:?}\n",
+                of.file.display().to_string()
+            );
+        }
         for car in &endpoints.cars {
             let _ = write!(
                 text,

@@ -15,6 +15,61 @@ pub struct Report {
     pub buffer_failing: Option<String>,
     /// The uplink.
     pub uplink: Uplink,
+    /// The depot's limits, if the gateway holds them.
+    pub control: Option<Limits>,
+}
+
+/// The depot's limits.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Limits {
+    /// What the depot takes from the utility, in W.
+    pub demand: Option<f64>,
+    /// The average of this quarter of an hour so far, in W.
+    pub average: Option<f64>,
+    /// The greatest average that is wanted, in W.
+    pub wanted: Option<f64>,
+    /// Stations that may charge a car.
+    pub charging: usize,
+    /// Cars that wait.
+    pub waiting: usize,
+    /// Circuits with a meter.
+    pub circuits: Vec<Circuit>,
+    /// What people should look at.
+    pub alarms: Vec<String>,
+}
+
+/// A circuit with a meter.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Circuit {
+    /// Its id.
+    pub id: String,
+    /// What it carries, by phase, in A.
+    pub current: [f64; 3],
+    /// What it may carry for hours, by phase, in A.
+    pub continuous: [f64; 3],
+}
+
+impl Limits {
+    /// In one line.
+    fn line(&self) -> String {
+        let kilowatts =
+            |watts: Option<f64>| watts.map_or("?".to_owned(), |w| format!("{:.1}", w / 1000.0));
+        let mut line = format!("demand {} kW", kilowatts(self.demand));
+        if self.wanted.is_some() {
+            let (average, wanted) = (kilowatts(self.average), kilowatts(self.wanted));
+            let _ = write!(line, " (this quarter {average} of {wanted})");
+        }
+        for circuit in &self.circuits {
+            let most = |of: &[f64; 3]| of.iter().copied().fold(0.0, f64::max);
+            let (now, may) = (most(&circuit.current), most(&circuit.continuous));
+            let _ = write!(line, " · {} {now:.0} of {may:.0} A", circuit.id);
+        }
+        let _ = write!(line, " · {} charge, {} wait", self.charging, self.waiting);
+        for alarm in self.alarms.iter().take(2) {
+            let _ = write!(line, " · {alarm}");
+        }
+        line
+    }
 }
 
 /// Counters of one stream, in samples.
@@ -81,6 +136,9 @@ impl Screen {
         );
         if let Some(failing) = &report.buffer_failing {
             let _ = write!(line, " · the buffer cannot commit: {failing}");
+        }
+        if let Some(limits) = &report.control {
+            let _ = write!(line, " · {}", limits.line());
         }
         if !latest.is_empty() {
             let _ = write!(line, " · {latest}");

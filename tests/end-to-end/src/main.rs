@@ -9,7 +9,6 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use depot_config::depot::Depot;
 use end_to_end::{
     check,
     house::{House, Options, Replay},
@@ -99,7 +98,6 @@ async fn run(arguments: Arguments) -> Result<bool> {
     // A number of stations is asked for instead of a depot file.
     let file = arguments.depot.as_ref();
     let file = file.filter(|_| arguments.chargers.is_none());
-    let depot = file.map(|file| Depot::read(file)).transpose()?;
     let options = Options {
         folder: folder.canonicalize()?,
         database_url: database_url.clone(),
@@ -113,8 +111,8 @@ async fn run(arguments: Arguments) -> Result<bool> {
         },
         replay: replay(&arguments)?,
     };
-    let mut house = match &depot {
-        Some(depot) => House::of_depot(options, depot).await?,
+    let mut house = match file {
+        Some(file) => House::of_depot(options, file).await?,
         None => House::set_up(options).await?,
     };
     house.start_cloud().await?;

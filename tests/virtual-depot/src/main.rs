@@ -8,7 +8,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
-use virtual_depot::{Config, Depot, Keys, Plan, Rates, Setup};
+use virtual_depot::{Config, Depot, Keys, Plan, Rates, Setup, yard::Wiring};
 
 /// A simulated depot: electric cars on CAN buses, chargers and a meter, on loopback ports of this machine.
 ///
@@ -37,6 +37,9 @@ struct Arguments {
         requires = "meter_key"
     )]
     charger_keys: Vec<String>,
+    /// The phases that they are wired to, between commas: L1-L2,L2-L3; in turn if absent.
+    #[arg(long, value_delimiter = ',', requires = "charger_keys")]
+    charger_phases: Vec<Wiring>,
     /// What the meter is called.
     #[arg(long, requires = "charger_keys")]
     meter_key: Option<String>,
@@ -75,6 +78,7 @@ async fn main() -> anyhow::Result<()> {
             chargers,
             speed: arguments.speed,
             plan: arguments.plan,
+            wiring: arguments.charger_phases,
         },
         faults: arguments.faults,
         port_base: arguments.port_base,

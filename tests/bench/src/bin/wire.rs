@@ -96,6 +96,7 @@ fn record() -> Result<Recording> {
         chargers: CARS,
         speed: 1.0,
         plan: Plan::default(),
+        wiring: Vec::new(),
     });
     let mut minutes = Vec::new();
     for minute in 0..BLOCKS {

@@ -69,6 +69,7 @@ impl Config {
                 chargers,
                 speed: 1.0,
                 plan: Plan::Shifts,
+                wiring: Vec::new(),
             },
             faults: Rates::default(),
             port_base: None,

@@ -1,5 +1,7 @@
 //! A charging station with one socket, and the statuses of OCPP 1.6 §7.7.
 
+use std::str::FromStr;
+
 use super::grid::Phasor;
 use crate::{
     car::{Car, Orders},
@@ -40,13 +42,72 @@ pub enum Status {
     Finishing = 5,
 }
 
+/// Between which of its terminals a station feeds its car.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// L1 to neutral, with 127 V.
+    PhaseNeutral,
+    /// L1 to L2, with 220 V.
+    PhasePhase,
+    /// All three to neutral.
+    ThreePhase,
+}
+
 /// To which phases a station is wired: its L1, L2 and L3 as 0 (A), 1 (B) or 2 (C).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wiring {
-    /// The phase of L1, L2 and L3. Stations are wired in turn, so that loads spread.
+    /// The phase of L1, L2 and L3.
     pub phases: [usize; 3],
-    /// Whether the car is fed from all three phases to neutral; if not, from L1 to L2 with 220 V.
-    pub three_phase: bool,
+    /// Which of them feed the car.
+    pub feed: Feed,
+}
+
+impl Wiring {
+    /// Stations are wired in turn, so that loads spread.
+    pub fn in_turn(index: usize) -> Self {
+        let first = index % 3;
+        Self {
+            phases: [first, (first + 1) % 3, (first + 2) % 3],
+            feed: if index % 4 == 3 {
+                Feed::ThreePhase
+            } else {
+                Feed::PhasePhase
+            },
+        }
+    }
+}
+
+impl FromStr for Wiring {
+    type Err = String;
+
+    /// As depot files write it: `L1`, `L3-L1`, `L2-L3-L1`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` are no phases such as L1, L3-L1 or L2-L3-L1");
+        let mut phases = Vec::new();
+        for name in text.split('-') {
+            let names = ["L1", "L2", "L3"];
+            let phase = names
+                .iter()
+                .position(|one| *one == name)
+                .ok_or_else(wrong)?;
+            if phases.contains(&phase) {
+                return Err(wrong());
+            }
+            phases.push(phase);
+        }
+        let feed = match phases.len() {
+            1 => Feed::PhaseNeutral,
+            2 => Feed::PhasePhase,
+            _ => Feed::ThreePhase,
+        };
+        phases.extend(
+            (0..3)
+                .filter(|phase| !phases.contains(phase))
+                .collect::<Vec<_>>(),
+        );
+        let phases = phases.try_into().map_err(|_| wrong())?;
+        Ok(Self { phases, feed })
+    }
 }
 
 /// What is set from outside.
@@ -120,18 +181,13 @@ pub struct Charger {
 
 impl Charger {
     /// Station number `index` (from 0) with nothing plugged in.
-    pub fn new(seed: u64, name: &str, index: usize) -> Self {
+    pub fn new(seed: u64, name: &str, index: usize, wiring: Wiring) -> Self {
         let mut chance = Chance::new(seed, name);
-        let three_phase = index % 4 == 3;
-        let first = index % 3;
         let rated_current = 32.0;
         let energy = chance.between(1.0e6, 4.0e7);
         Self {
             serial: 7_000_000 + index as u32,
-            wiring: Wiring {
-                phases: [first, (first + 1) % 3, (first + 2) % 3],
-                three_phase,
-            },
+            wiring,
             rated_current,
             settings: Settings::of(rated_current),
             status: Status::Available,
@@ -281,11 +337,17 @@ impl Charger {
         self.temperature += (warm - self.temperature) * settle + 0.05 * self.chance.normal();
 
         let apparent = drawn / (LAG * std::f64::consts::TAU).cos();
-        let taken = if self.wiring.three_phase {
-            lines.map(|line| line.current_for(apparent / 3.0, LAG))
-        } else {
-            let current = (lines[0] - lines[1]).current_for(apparent, LAG);
-            [current, current * -1.0, Phasor::ZERO]
+        let taken = match self.wiring.feed {
+            Feed::ThreePhase => lines.map(|line| line.current_for(apparent / 3.0, LAG)),
+            Feed::PhasePhase => {
+                let current = (lines[0] - lines[1]).current_for(apparent, LAG);
+                [current, current * -1.0, Phasor::ZERO]
+            }
+            Feed::PhaseNeutral => [
+                lines[0].current_for(apparent, LAG),
+                Phasor::ZERO,
+                Phasor::ZERO,
+            ],
         };
         // A current transformer shows a little even when nothing flows.
         self.currents = taken.map(|i| i.size() + 0.03 * self.chance.unit());
@@ -298,12 +360,13 @@ impl Charger {
 
     fn volts_per_ampere(&self) -> f64 {
         let factor = (LAG * std::f64::consts::TAU).cos();
-        if self.wiring.three_phase {
-            self.voltages.iter().sum::<f64>() * factor
-        } else {
-            // Between two phases a third of a turn apart.
-            f64::midpoint(self.voltages[0], self.voltages[1]) * 3.0_f64.sqrt() * factor
-        }
+        let volts = match self.wiring.feed {
+            Feed::ThreePhase => self.voltages.iter().sum(),
+            // A third of a turn apart.
+            Feed::PhasePhase => f64::midpoint(self.voltages[0], self.voltages[1]) * 3.0_f64.sqrt(),
+            Feed::PhaseNeutral => self.voltages[0],
+        };
+        volts * factor
     }
 
     fn enter(&mut self, status: Status) {

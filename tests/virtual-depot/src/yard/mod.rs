@@ -9,7 +9,7 @@ mod grid;
 mod meter;
 mod report;
 
-pub use charger::{Charger, LEAST_CURRENT, REBOOTED, Settings, Status, Wiring};
+pub use charger::{Charger, Feed, LEAST_CURRENT, REBOOTED, Settings, Status, Wiring};
 pub use grid::{Grid, NOMINAL, Phasor};
 pub use meter::{FEEDER, Measured, Meter};
 pub use report::{ChargerReport, MeterReport, charger_report, meter_report};
@@ -44,6 +44,8 @@ pub struct Setup {
     pub speed: f64,
     /// What the fleet does.
     pub plan: Plan,
+    /// How the stations are wired; those that have none here, in turn.
+    pub wiring: Vec<Wiring>,
 }
 
 /// Everything that is simulated.
@@ -88,7 +90,11 @@ impl World {
                 .map(|(name, shifts)| Car::new(seed, name, shifts.first_charge(&mut chance)))
                 .collect(),
             chargers: (0..setup.chargers)
-                .map(|n| Charger::new(seed, &name("charger", n, setup.chargers), n))
+                .map(|n| {
+                    let wiring = setup.wiring.get(n).copied();
+                    let wiring = wiring.unwrap_or_else(|| Wiring::in_turn(n));
+                    Charger::new(seed, &name("charger", n, setup.chargers), n, wiring)
+                })
                 .collect(),
             meter: Meter::new(seed, "meter-01"),
             grid: Grid::new(seed),

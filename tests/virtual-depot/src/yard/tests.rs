@@ -10,6 +10,7 @@ fn setup(plan: Plan, speed: f64) -> Setup {
         chargers: 8,
         speed,
         plan,
+        wiring: Vec::new(),
     }
 }
 
