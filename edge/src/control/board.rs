@@ -40,6 +40,8 @@ struct Meter {
     /// The phases of its circuit.
     phases: [bool; 3],
     said: Mutex<Said>,
+    /// All that it said last.
+    last: Mutex<Vec<i64>>,
 }
 
 #[derive(Debug)]
@@ -99,6 +101,7 @@ impl Board {
                 circuit,
                 phases: Phase::ALL.map(|phase| phases.contains(phase)),
                 said: Mutex::default(),
+                last: Mutex::default(),
             });
         }
         let mut stations = Vec::new();
@@ -225,10 +228,26 @@ impl Post {
         }
     }
 
-    /// Says what was read at this time.
-    pub fn hear<'a>(&self, at: Millis, readings: impl Iterator<Item = (&'a SignalDef, i64)>) {
+    /// Says what was read at this time. A meter whose voltages and all else stand still to the last digit has not measured
+    /// anything new: that is not heard, and soon the meter counts as silent.
+    pub fn hear<'a>(
+        &self,
+        at: Millis,
+        readings: impl Iterator<Item = (&'a SignalDef, i64)> + Clone,
+    ) {
         let said = match self.place {
-            Place::Meter(place) => &self.board.meters[place].said,
+            Place::Meter(place) => {
+                let meter = &self.board.meters[place];
+                let now: Vec<i64> = readings.clone().map(|(_, raw)| raw).collect();
+                let mut names = readings.clone().map(|(def, _)| def.signal.name());
+                let moves = names.any(|name| name.starts_with("PhVph"));
+                let mut last = lock(&meter.last);
+                if moves && *last == now {
+                    return;
+                }
+                *last = now;
+                &meter.said
+            }
             Place::Station(place) => &self.board.stations[place].said,
         };
         let mut any = false;

@@ -54,6 +54,8 @@ pub struct Meter {
     building: [Drift; 3],
     /// The same now, at this hour.
     building_power: [f64; 3],
+    /// What else was switched on, in W.
+    switched_on: [f64; 3],
     /// Its registers stand still for, in s of wall time.
     frozen: f64,
     chance: Chance,
@@ -76,9 +78,15 @@ impl Meter {
             live,
             building: [1_900.0, 1_400.0, 1_650.0].map(|mean| Drift::at(mean, 260.0, 45.0)),
             building_power: [0.0; 3],
+            switched_on: [0.0; 3],
             frozen: 0.0,
             chance,
         }
+    }
+
+    /// Something else in the building takes so much from A, B and C, in W, from now on.
+    pub fn switch_on(&mut self, watts: [f64; 3]) {
+        self.switched_on = watts;
     }
 
     /// Its registers stand still for `seconds` of wall time.
@@ -122,8 +130,8 @@ impl Meter {
             let building = &mut self.building[phase];
             building.step(seconds, &mut self.chance);
             building.value = building.value.max(150.0);
-            self.building_power[phase] = building.value * day;
-            let apparent = building.value * day / (LAG * std::f64::consts::TAU).cos();
+            self.building_power[phase] = building.value * day + self.switched_on[phase];
+            let apparent = self.building_power[phase] / (LAG * std::f64::consts::TAU).cos();
             let current = volts[phase].current_for(apparent, LAG);
             live.currents[phase] = stations[phase] + current;
             to_neutral = to_neutral + live.currents[phase];
