@@ -3,6 +3,7 @@
 mod address;
 mod check;
 mod file;
+mod limits;
 mod schema;
 mod stations;
 

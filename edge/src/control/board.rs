@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::{
     Counts,
     hear::{Role, Said, role},
+    lock,
 };
 
 /// What was said longer ago is not known any more.
@@ -75,10 +76,6 @@ pub(super) struct Board {
     /// A meter has spoken.
     pub(super) news: Notify,
     pub(super) counts: Counts,
-}
-
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Board {
@@ -294,5 +291,138 @@ impl Post {
     /// What became of orders.
     pub(super) fn counts(&self) -> &Counts {
         &self.board.counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use shared_protocol::{Decimal, Encoding, SignalRef, catalogue};
+
+    use super::*;
+
+    const DEPOT: &str = r#"
+        depot = { id = "d", name = "D", time_zone = "UTC", latitude = 0.5, longitude = 0.5, voltage_system = "220Y/127" }
+        circuit = [{ id = "main", breaker = 100 }]
+        meter = [{ id = "grid", circuit = "main", modbus = { address = "tcp://10.0.0.1", unit = 3, map = "patio-virtual-meter" } }]
+        [[station]]
+        id = "one"
+        circuit = "main"
+        phases = "L1-L2"
+        connectors = ["Type 1"]
+        max_current = 32
+        fallback_current = 6
+        modbus = { address = "tcp://10.0.0.1", unit = 1, map = "patio-virtual-charger" }
+    "#;
+
+    fn board() -> Arc<Board> {
+        let depot = Depot::parse(Path::new("depot.toml"), DEPOT);
+        Arc::new(Board::new(
+            &depot.unwrap_or_else(|faults| panic!("{faults}")),
+        ))
+    }
+
+    /// Says whole numbers of these signals.
+    fn say(board: &Arc<Board>, asset: &str, at: Millis, values: &[(&str, i64)]) {
+        let def = |name: &str| SignalDef {
+            signal: SignalRef::Catalogue(catalogue().by_name(name).unwrap().id),
+            encoding: Encoding::Scaled {
+                scale: Decimal::ONE,
+                offset: Decimal::ZERO,
+            },
+        };
+        let defs: Vec<_> = values.iter().map(|(name, raw)| (def(name), *raw)).collect();
+        let post = Post::of(board, &asset.parse().unwrap()).unwrap();
+        post.hear(at, defs.iter().map(|(def, raw)| (def, *raw)));
+    }
+
+    #[test]
+    fn what_a_station_says_is_what_is_reported() {
+        let board = board();
+        let report = |now| board.inputs(now, None).stations[0].clone();
+        assert_eq!(report(0), StationReport::default());
+        for (status, car) in [
+            (0, false),
+            (1, true),
+            (2, true),
+            (3, true),
+            (4, true),
+            (5, false),
+            (6, false),
+            (7, false),
+            (8, false),
+        ] {
+            say(&board, "one", 1000, &[("ChargePointStatus", status)]);
+            let report = report(1000);
+            assert!(report.linked);
+            assert_eq!(report.car.is_some(), car, "{status}");
+            let most = report.car.and_then(|car| car.max_current);
+            assert_eq!(most, (status == 4).then_some(6.0), "{status}");
+        }
+        // Whether there is a car is not known any more, as long as anything else is said.
+        say(&board, "one", 11_001, &[("Current.Import.L1", 9)]);
+        let later = report(11_001);
+        assert!(later.linked && later.car.is_some());
+        let measured = later.measured.map(|measured| measured.current);
+        assert_eq!(measured, Some([9.0, 0.0, 0.0]));
+        assert!(!report(21_002).linked && report(21_002).car.is_none());
+    }
+
+    #[test]
+    fn power_stands_for_the_one_current_of_a_station() {
+        let board = board();
+        say(&board, "one", 1000, &[("Power.Active.Import", 2200)]);
+        let measured = board.inputs(1000, None).stations[0].measured.unwrap();
+        assert!((measured.current[0] - 10.0).abs() < 1e-9, "{measured:?}");
+    }
+
+    #[test]
+    fn a_meter_that_stands_still_says_nothing() {
+        let board = board();
+        let at = || {
+            board
+                .inputs(20_000, None)
+                .meters
+                .first()
+                .map(|meter| meter.at)
+        };
+        let all = |volts| [("AphA", 5), ("AphB", -6), ("AphC", 7), ("PhVphA", volts)];
+        say(&board, "grid", 1000, &all(127)[..2]);
+        assert_eq!(at(), None);
+        say(&board, "grid", 2000, &all(127));
+        say(&board, "grid", 3000, &all(127));
+        assert_eq!(at(), Some(2000));
+        say(&board, "grid", 4000, &all(128));
+        assert_eq!(at(), Some(4000));
+        assert_eq!(board.inputs(4000, None).meters[0].current, [5.0, 6.0, 7.0]);
+        // Where no voltage is read it may well stand still.
+        say(&board, "grid", 5000, &all(128)[..3]);
+        say(&board, "grid", 6000, &all(128)[..3]);
+        assert_eq!(at(), Some(6000));
+    }
+
+    #[test]
+    fn an_order_waits_until_it_is_taken_and_the_newest_counts() {
+        let board = board();
+        let post = Post::of(&board, &"one".parse().unwrap()).unwrap();
+        assert_eq!(post.order(), None);
+        for number in [1, 2] {
+            let order = Order {
+                number,
+                amperes: 10.0,
+                at: 0,
+                lease: 60_000,
+            };
+            board.tell(0, order);
+        }
+        assert_eq!(post.order().map(|order| order.number), Some(2));
+        assert_eq!(post.order(), None);
+        let acknowledged = || board.inputs(0, None).stations[0].acknowledged;
+        assert_eq!(acknowledged(), None);
+        post.acknowledge(2);
+        assert_eq!(acknowledged(), Some(2));
+        post.forgotten();
+        assert_eq!(acknowledged(), None);
     }
 }

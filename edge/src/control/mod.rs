@@ -119,7 +119,7 @@ impl Control {
 
     /// What people are shown.
     pub fn shown(&self) -> Shown {
-        self.lock(&self.shown).clone()
+        lock(&self.shown).clone()
     }
 
     /// Decides. `wall_us` is the time of day, in microseconds since 1970, if that is known: every zone that has a utility with
@@ -127,7 +127,7 @@ impl Control {
     pub fn step(&self, now: Millis, wall_us: Option<i64>) {
         let into = wall_us.map(|wall| (wall / 1000).rem_euclid(QUARTER));
         let inputs = self.board.inputs(now, into);
-        let decision = self.lock(&self.manager).step(&inputs, now);
+        let decision = lock(&self.manager).step(&inputs, now);
         for write in &decision.writes {
             let order = Order {
                 number: write.number,
@@ -138,13 +138,8 @@ impl Control {
             self.board.tell(write.station, order);
         }
         let shown = show::shown(&self.depot, &inputs, &decision);
-        let before = std::mem::replace(&mut *self.lock(&self.shown), shown.clone());
+        let before = std::mem::replace(&mut *lock(&self.shown), shown.clone());
         show::say(&before, &shown);
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as what it locks")]
-    fn lock<'a, T>(&self, of: &'a Mutex<T>) -> MutexGuard<'a, T> {
-        of.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -161,6 +156,10 @@ pub async fn run(control: Arc<Control>, clock: Arc<Clock>, beat: Beat) {
         control.step(clock.now_us() / 1000, clock.wall_us());
         sleep(AT_MOST).await;
     }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn counted(count: &AtomicU64) {

@@ -103,7 +103,7 @@ impl Steer {
             }
             Err(_) => counted(&self.post.counts().failed),
         }
-        self.say(written.err());
+        self.say(written.as_ref().err());
     }
 
     /// A longer watchdog comes after the limit that it guards, a shorter one before: at no time does an old limit hold for
@@ -166,7 +166,7 @@ impl Steer {
             self.post.forgotten();
             counted(&self.post.counts().forgotten);
         }
-        self.say(kept.err());
+        self.say(kept.as_ref().err());
     }
 
     /// Whether it still holds what it was told.
@@ -198,13 +198,13 @@ impl Steer {
     }
 
     /// Says once when it does not take what it is told, and once when it does again.
-    fn say(&mut self, error: Option<WriteError>) {
-        match (&error, self.troubled) {
+    fn say(&mut self, error: Option<&WriteError>) {
+        match (error, self.troubled) {
             (Some(error), false) => {
                 tracing::warn!(asset = %self.asset, %error, "a charger does not take what it is told");
             }
             (None, true) => {
-                tracing::info!(asset = %self.asset, "the charger takes what it is told")
+                tracing::info!(asset = %self.asset, "the charger takes what it is told");
             }
             _ => {}
         }

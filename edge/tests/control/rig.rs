@@ -15,7 +15,10 @@ use firmware_config::gateway::Gateway;
 use load_manager::Heat;
 use shared_protocol::SigningKey;
 use tokio::task::JoinHandle;
-use virtual_depot::{Config, Depot, Handle, Keys, Plan, yard::Wiring};
+use virtual_depot::{
+    Config, Depot, Handle, Keys, Plan,
+    yard::{Charger, Phasor, Wiring},
+};
 
 pub(crate) const STATIONS: usize = 50;
 /// Rating of the breaker of the supply, and what it may carry for hours, in A.
@@ -126,10 +129,7 @@ impl Rig {
     /// How many stations offer a car something, and the sum of what they offer, in A.
     pub(crate) fn offered(&self) -> (usize, f64) {
         let world = self.depot.world();
-        let offered = world
-            .chargers
-            .iter()
-            .map(|charger| charger.offered_current());
+        let offered = world.chargers.iter().map(Charger::offered_current);
         offered.fold((0, 0.0), |(count, sum), one| {
             (count + usize::from(one > 0.0), sum + one)
         })
@@ -174,12 +174,7 @@ impl Rig {
 }
 
 fn flows(depot: &Handle) -> [f64; 3] {
-    depot
-        .world()
-        .meter
-        .live()
-        .currents
-        .map(|current| current.size())
+    depot.world().meter.live().currents.map(Phasor::size)
 }
 
 /// Looks at the breaker ten times a second.

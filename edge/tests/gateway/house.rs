@@ -14,6 +14,35 @@ use crate::{
     cloud::Cloud,
 };
 
+/// Its one charger and its meter as the gateway holds their limits.
+const DEPOT: &str = r#"
+[depot]
+id = "test"
+name = "Test"
+time_zone = "America/Mexico_City"
+latitude = 19.4
+longitude = -99.1
+voltage_system = "220Y/127"
+
+[[circuit]]
+id = "main"
+breaker = 100
+
+[[meter]]
+id = "meter-01"
+circuit = "main"
+modbus = { address = "tcp://10.0.0.1", unit = 2, map = "patio-virtual-meter" }
+
+[[station]]
+id = "charger-01"
+circuit = "main"
+phases = "L1-L2"
+connectors = ["Type 1"]
+max_current = 32
+fallback_current = 6
+modbus = { address = "tcp://10.0.0.1", unit = 1, map = "patio-virtual-charger" }
+"#;
+
 pub(crate) struct House {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) cloud: Arc<Cloud>,
@@ -37,6 +66,8 @@ impl House {
             broker.port,
             cloud.key.verifying_key()
         );
+        text += "\n[control]\ndepot = \"depot.toml\"\n";
+        std::fs::write(folder.path().join("depot.toml"), DEPOT).unwrap();
         let described = depot.description();
         for car in &described.cars {
             let _ = write!(

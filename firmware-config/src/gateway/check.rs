@@ -7,13 +7,14 @@ use std::{
 };
 
 use config_file::{Fault, Faults, Loader, Spans};
-use depot_config::{depot::Depot, devices::DEVICES};
+use depot_config::devices::DEVICES;
 use isotp::uds::Vin;
 use modbus::map::DeviceMap;
-use shared_protocol::GatewayId;
 use vehicles::profile::{Bus, Profile};
 
-use super::{Can, Cloud, Device, Gateway, Identity, Interface, Line, Tls, file, schema, stations};
+use super::{
+    Can, Cloud, Device, Gateway, Identity, Interface, Line, Tls, file, limits, schema, stations,
+};
 use crate::profiles::{PROFILES, dbc_content};
 
 /// Checks a file and follows what it names.
@@ -47,7 +48,7 @@ pub(super) fn check(file: file::File, spans: &Spans) -> Result<Gateway, Faults> 
         .and_then(|written| stations::check(written, spans, &mut check.faults));
     let depot = file
         .control
-        .and_then(|written| check.depot(&written.depot, &file.gateway.id, &modbus));
+        .and_then(|written| limits::check(&written.depot, &file.gateway.id, &modbus, &mut check));
     let parts = (
         key,
         cloud,
@@ -82,7 +83,7 @@ fn profile_for(vin: &Vin) -> &'static str {
 }
 
 /// Every step that returns `None` has added a fault.
-struct Check<'a> {
+pub(super) struct Check<'a> {
     spans: &'a Spans,
     faults: Vec<Fault>,
     profiles: Loader<Profile>,
@@ -90,12 +91,12 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn fault(&mut self, key: &str, expected: impl AsRef<str>, found: impl AsRef<str>) {
+    pub(super) fn fault(&mut self, key: &str, expected: impl AsRef<str>, found: impl AsRef<str>) {
         let fault = self.spans.fault(key, expected, found);
         self.faults.push(fault);
     }
 
-    fn existing(&mut self, key: &str, written: &Path) -> Option<PathBuf> {
+    pub(super) fn existing(&mut self, key: &str, written: &Path) -> Option<PathBuf> {
         self.spans
             .existing_file(key, written)
             .map_err(|fault| self.faults.push(fault))
@@ -357,67 +358,6 @@ impl Check<'_> {
                 None
             }
         }
-    }
-
-    /// The depot whose limits are to be held: its own check finds what is wrong with it; here, whether this gateway can hold
-    /// them.
-    fn depot(
-        &mut self,
-        written: &Path,
-        gateway: &GatewayId,
-        lines: &[Option<Line>],
-    ) -> Option<Arc<Depot>> {
-        let key = "control.depot";
-        let path = self.existing(key, written)?;
-        let depot = match Depot::read(&path) {
-            Ok(depot) => depot,
-            Err(faults) => {
-                let expected = format!("a depot file at {} without faults", path.display());
-                self.fault(key, expected, format!("these: {faults}"));
-                return None;
-            }
-        };
-        let before = self.faults.len();
-        let ours = |of: &Option<GatewayId>| of.as_ref().is_none_or(|of| of == gateway);
-        let mut found = 0;
-        for (line, devices) in lines.iter().enumerate() {
-            let devices = devices.iter().flat_map(|line| &line.devices);
-            for (place, device) in devices.enumerate() {
-                let (asset, map) = (&device.asset, &device.map);
-                let key = format!("modbus[{line}].device[{place}].map");
-                let mut stations = depot.stations.iter().filter(|one| ours(&one.gateway));
-                if stations.any(|one| one.id == *asset) {
-                    found += 1;
-                    if map.control.is_none() {
-                        let expected = format!(
-                            "a map with [control], as the depot limits its station `{asset}`"
-                        );
-                        self.fault(&key, expected, format!("{} without", map.model));
-                    }
-                }
-                let mut meters = depot.meters.iter().filter(|one| ours(&one.gateway));
-                if meters.any(|one| one.id == *asset) {
-                    found += 1;
-                    let currents = ["AphA", "AphB", "AphC"];
-                    let has = |name: &&str| map.points.iter().any(|point| point.signal == **name);
-                    if !currents.iter().any(|name| has(&name)) {
-                        let expected = format!(
-                            "a map with {}, as the depot's limits are held by its meter `{asset}`",
-                            currents.join(", ")
-                        );
-                        self.fault(&key, expected, format!("{} without", map.model));
-                    }
-                }
-            }
-        }
-        if found == 0 {
-            self.fault(
-                key,
-                "a depot with a station or meter that is one of the Modbus devices here",
-                format!("{}, none of whose stations and meters is", path.display()),
-            );
-        }
-        (self.faults.len() == before).then(|| Arc::new(depot))
     }
 
     fn line(&mut self, index: usize, line: file::Modbus) -> Option<Line> {

@@ -11,6 +11,7 @@ use crate::{Folder, SOUND};
 
 const DEVICE_2: &str =
     "asset = \"station-2\"\nunit = 2\nmap = \"patio-virtual-charger\"\ninterval = \"5s\"\n";
+const CONTROL: (&str, &str) = ("[cloud]", "[control]\ndepot = \"depot.toml\"\n\n[cloud]");
 const CASES: &[(&str, &[(&str, &str)])] = &[
     (
         "gateway id with a dot",
@@ -143,6 +144,32 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
         &[("[cloud]", "[log]\nlevel = \"verbose\"\n\n[cloud]")],
     ),
     (
+        "depot that is not there",
+        &[("[cloud]", "[control]\ndepot = \"dpeot.toml\"\n\n[cloud]")],
+    ),
+    (
+        "depot with faults",
+        &[("[cloud]", "[control]\ndepot = \"car.toml\"\n\n[cloud]")],
+    ),
+    (
+        "depot of other stations",
+        &[
+            CONTROL,
+            ("asset = \"station-1\"", "asset = \"s-1\""),
+            ("asset = \"station-2\"", "asset = \"s-2\""),
+        ],
+    ),
+    (
+        "station that takes no limit, and meter without currents",
+        &[
+            CONTROL,
+            (
+                DEVICE_2,
+                "asset = \"station-2\"\nunit = 2\nmap = \"deaf.toml\"\n\n[[modbus.device]]\nasset = \"grid\"\nunit = 3\nmap = \"deaf.toml\"\n",
+            ),
+        ],
+    ),
+    (
         "many at once",
         &[
             ("key = \"gateway.key\"\n", "key = \"gatway.key\"\n"),
@@ -213,6 +240,7 @@ fn a_sound_configuration_is_read_whole() {
     let (profile, bus) = body.profile.as_ref().unwrap();
     assert_eq!((profile.name.as_str(), bus.as_str()), ("Car", "body"));
     assert_eq!(Path::new(&profile.dbc[0].file), folder.path("car.dbc"));
+    assert_eq!(gateway.depot, None);
     let line = &gateway.modbus[0];
     assert_eq!(
         (line.timeout, line.pause),
@@ -224,6 +252,16 @@ fn a_sound_configuration_is_read_whole() {
         .map(|device| (device.unit, device.interval))
         .collect();
     assert_eq!(units, [(1, None), (2, Some(Duration::from_secs(5)))]);
+}
+
+#[test]
+fn the_depot_is_read_with_it() {
+    let folder = Folder::new();
+    let (old, new) = CONTROL;
+    let text = SOUND.replacen(old, new, 1);
+    let gateway = Gateway::read(&folder.write("config.toml", &text)).unwrap();
+    let depot = gateway.depot.unwrap();
+    assert_eq!((depot.stations.len(), depot.meters.len()), (2, 1));
 }
 
 #[test]
@@ -246,7 +284,8 @@ fn the_schema_is_sound_and_its_example_is_read() {
         .replace("\"profile.toml\"", "\"car.toml\"")
         .replace("\"diagnostic\"", "\"drive\"")
         .replace("\"kona.dbc\"", "\"car.dbc\"")
-        .replace("\"map.toml\"", "\"patio-virtual-charger\"");
+        .replace("\"map.toml\"", "\"patio-virtual-charger\"")
+        .replace("\"station-01\"", "\"station-1\"");
     Gateway::read(&folder.write("config.toml", &text)).unwrap();
 }
 

@@ -32,6 +32,8 @@ impl Folder {
         }
         folder.write("car.toml", include_str!("car.toml"));
         folder.write("car.dbc", include_str!("car.dbc"));
+        folder.write("depot.toml", include_str!("depot.toml"));
+        folder.write("deaf.toml", include_str!("deaf.toml"));
         folder
     }
 

@@ -1,0 +1,82 @@
+//! The depot whose electrical limits a gateway is to hold. The depot's own check finds what is wrong with it; here, whether
+//! this gateway can.
+
+use std::{path::Path, sync::Arc};
+
+use depot_config::depot::Depot;
+use modbus::map::DeviceMap;
+use shared_protocol::{AssetKey, GatewayId};
+
+use super::{Line, check::Check};
+
+const KEY: &str = "control.depot";
+/// What a meter has to measure.
+const CURRENTS: [&str; 3] = ["AphA", "AphB", "AphC"];
+
+/// Reads the depot; `None` when a fault was found.
+pub(super) fn check(
+    written: &Path,
+    gateway: &GatewayId,
+    lines: &[Option<Line>],
+    check: &mut Check<'_>,
+) -> Option<Arc<Depot>> {
+    let path = check.existing(KEY, written)?;
+    let depot = match Depot::read(&path) {
+        Ok(depot) => depot,
+        Err(faults) => {
+            let expected = format!("a depot file at {} without faults", path.display());
+            check.fault(KEY, expected, format!("these: {faults}"));
+            return None;
+        }
+    };
+    let (mut found, mut sound) = (0, true);
+    for (line, devices) in lines.iter().enumerate() {
+        let devices = devices.iter().flat_map(|line| &line.devices);
+        for (place, device) in devices.enumerate() {
+            let Some(problem) = lacks(&depot, gateway, &device.asset, &device.map) else {
+                continue;
+            };
+            found += 1;
+            if let Err(expected) = problem {
+                let key = format!("modbus[{line}].device[{place}].map");
+                check.fault(&key, expected, format!("{} without", device.map.model));
+                sound = false;
+            }
+        }
+    }
+    if found == 0 {
+        check.fault(
+            KEY,
+            "a depot with a station or meter that is one of the Modbus devices here",
+            format!("{}, none of whose stations and meters is", path.display()),
+        );
+    }
+    (found > 0 && sound).then(|| Arc::new(depot))
+}
+
+/// What the map of a station or meter lacks; `None`: it is neither, or another gateway's.
+fn lacks(
+    depot: &Depot,
+    gateway: &GatewayId,
+    asset: &AssetKey,
+    map: &DeviceMap,
+) -> Option<Result<(), String>> {
+    let ours = |of: &Option<GatewayId>| of.as_ref().is_none_or(|of| of == gateway);
+    let mut stations = depot.stations.iter().filter(|one| ours(&one.gateway));
+    if stations.any(|one| one.id == *asset) {
+        let expected =
+            || format!("a map with [control], as the depot limits its station `{asset}`");
+        return Some(map.control.as_ref().map(drop).ok_or_else(expected));
+    }
+    let mut meters = depot.meters.iter().filter(|one| ours(&one.gateway));
+    if !meters.any(|one| one.id == *asset) {
+        return None;
+    }
+    let measures = |name: &str| map.points.iter().any(|point| point.signal == name);
+    let expected = || {
+        let names = CURRENTS.join(", ");
+        format!("a map with {names}, as the depot's limits are held by its meter `{asset}`")
+    };
+    let any = CURRENTS.iter().any(|name| measures(name));
+    Some(any.then_some(()).ok_or_else(expected))
+}
