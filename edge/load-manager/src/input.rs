@@ -37,6 +37,8 @@ pub struct StationReport {
     pub measured: Option<Measured>,
     /// What it offers the car now, or the next one, per phase, in A; `None` where it does not say.
     pub offered: Option<f64>,
+    /// It is known not to fall back by itself: it has not taken, or cannot be told, what to fall back to.
+    pub never_falls_back: bool,
     /// The newest order that it has acknowledged and not forgotten since (a station that was rebooted has).
     pub acknowledged: Option<u64>,
 }

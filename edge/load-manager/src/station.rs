@@ -27,6 +27,8 @@ pub(crate) struct Memory {
     /// It is linked and does not acknowledge.
     pub(crate) unheard: bool,
     had_car: bool,
+    /// When nobody hears it, it goes on with what it was told, or does anything.
+    goes_on: bool,
     pub(crate) on_since: Option<Millis>,
     pub(crate) off_since: Option<Millis>,
     pub(crate) waits_since: Option<Millis>,
@@ -51,6 +53,7 @@ impl Memory {
             disobeys: false,
             unheard: false,
             had_car: false,
+            goes_on: station.options.ignores_duration,
             on_since: None,
             off_since: None,
             waits_since: None,
@@ -97,6 +100,9 @@ impl Memory {
                 && (0..=rules.meter_stale).contains(&(now - measured.at))
         };
         self.measured = report.measured.filter(sane);
+        if report.linked {
+            self.goes_on = station.options.ignores_duration || report.never_falls_back;
+        }
         if !report.linked {
             self.unlinked(station, now);
         } else if report.car.is_none() {
@@ -105,7 +111,7 @@ impl Memory {
         } else {
             if !self.had_car {
                 // A car begins at what the station does by itself.
-                self.entitled = self.entitled.max(Self::fallen_back(station));
+                self.entitled = self.entitled.max(self.fallen_back(station));
                 self.waits_since = Some(now);
             }
             self.heard(station, report, rules, now);
@@ -114,8 +120,8 @@ impl Memory {
         self.judge(station, rules, now);
     }
 
-    fn fallen_back(station: &StationOf) -> f64 {
-        if station.options.ignores_duration {
+    fn fallen_back(&self, station: &StationOf) -> f64 {
+        if self.goes_on {
             station.max
         } else {
             station.fallback
@@ -124,7 +130,7 @@ impl Memory {
 
     /// Nobody can tell it anything: when its lease ends it does what it does by itself.
     fn unlinked(&mut self, station: &StationOf, now: Millis) {
-        let back = Self::fallen_back(station);
+        let back = self.fallen_back(station);
         self.entitled = if now > self.lease_until {
             back
         } else {
@@ -157,7 +163,7 @@ impl Memory {
 
     fn heard(&mut self, station: &StationOf, report: &StationReport, rules: &Rules, now: Millis) {
         let draws = self.draws(station);
-        let back = Self::fallen_back(station);
+        let back = self.fallen_back(station);
         let Some(order) = &mut self.order else {
             return;
         };

@@ -15,6 +15,7 @@
 //! | `authorize` | the list of tokens by which the gateway decides alone |
 //! | `decode` | payloads become typed messages, or errors with the version's own names; what is valid in an invalid one |
 //! | `call` | requests to the station, and why one is refused |
+//! | `lease` | limits that end by themselves, and what a station falls back to |
 //!
 //! Messages, framing, message ids and the rule of one outstanding call are `ocpp-kit`'s ([`v1_6`], [`v2_0_1`]): its types are
 //! generated from the official schemas, and the tests compare both directions with those schemas again.
@@ -22,6 +23,7 @@
 mod authorize;
 mod call;
 mod decode;
+mod lease;
 mod meter;
 mod station;
 mod transaction;
@@ -30,6 +32,7 @@ mod v201;
 
 pub use authorize::{AuthList, Standing, Token};
 pub use call::{Call, Refusal};
+pub use lease::Limit;
 pub use meter::{Reading, Wh};
 pub use ocpp_kit::{
     Version,

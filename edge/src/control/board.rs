@@ -4,13 +4,13 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use depot_config::depot::{Connection, Depot, Phase};
 use load_manager::{Inputs, Measured, MeterReading, Millis, Request, StationReport};
-use shared_protocol::{AssetKey, SignalDef};
+use shared_protocol::AssetKey;
 use tokio::sync::Notify;
 
 use super::{
@@ -42,7 +42,19 @@ struct Meter {
     phases: [bool; 3],
     said: Mutex<Said>,
     /// All that it said last.
-    last: Mutex<Vec<i64>>,
+    last: Mutex<Vec<u64>>,
+}
+
+/// By what it is known whether a station can be told anything.
+#[derive(Clone, Copy, Debug, Default)]
+enum Link {
+    /// It is polled: what it said lately.
+    #[default]
+    Polled,
+    /// It is connected, with so many transactions that go on.
+    Connected(usize),
+    /// It was connected.
+    Away,
 }
 
 #[derive(Debug)]
@@ -53,6 +65,11 @@ struct Station {
     min: f64,
     /// Power of 1 A on all its terminals, in W.
     power: f64,
+    /// What it falls back to, in A.
+    fallback: f64,
+    link: Mutex<Link>,
+    /// It has not taken what to fall back to.
+    never_falls_back: AtomicBool,
     said: Mutex<Said>,
     order: Mutex<Option<Order>>,
     /// The newest order that it has acknowledged; 0: none, or it has forgotten.
@@ -109,6 +126,9 @@ impl Board {
                 terminals: if three { 3 } else { 1 },
                 min: station.min_current,
                 power: depot.station_power(station, 1.0),
+                fallback: station.fallback_current,
+                link: Mutex::default(),
+                never_falls_back: AtomicBool::new(false),
                 said: Mutex::default(),
                 order: Mutex::default(),
                 acknowledged: AtomicU64::new(0),
@@ -155,17 +175,24 @@ impl Station {
     fn report(&self, now: Millis) -> StationReport {
         let said = *lock(&self.said);
         let earliest = now - STALE;
-        let linked = said.newest().is_some_and(|at| at >= earliest);
+        let lately = said.newest().is_some_and(|at| at >= earliest);
+        let (linked, car) = match *lock(&self.link) {
+            Link::Polled if lately => (true, self.car(&said, earliest)),
+            Link::Polled | Link::Away => (false, None),
+            Link::Connected(0) => (true, None),
+            // It says what changes, and nothing else. Whatever it said, a transaction has a car.
+            Link::Connected(_) => {
+                let car = self.car(&said, Millis::MIN);
+                (true, Some(car.unwrap_or_default()))
+            }
+        };
         let acknowledged = self.acknowledged.load(Ordering::Acquire);
         StationReport {
             linked,
-            car: if linked {
-                self.car(&said, earliest)
-            } else {
-                None
-            },
+            car,
             measured: self.measured(&said),
             offered: said.since(Role::Offered, earliest),
+            never_falls_back: self.never_falls_back.load(Ordering::Acquire),
             acknowledged: (acknowledged > 0).then_some(acknowledged),
         }
     }
@@ -225,18 +252,14 @@ impl Post {
         }
     }
 
-    /// Says what was read at this time. A meter whose voltages and all else stand still to the last digit has not measured
+    /// Says what was read at this time, by the catalogue's names and in its units. A meter whose voltages and all else stand still to the last digit has not measured
     /// anything new: that is not heard, and soon the meter counts as silent.
-    pub fn hear<'a>(
-        &self,
-        at: Millis,
-        readings: impl Iterator<Item = (&'a SignalDef, i64)> + Clone,
-    ) {
+    pub fn hear<'a>(&self, at: Millis, readings: impl Iterator<Item = (&'a str, f64)> + Clone) {
         let said = match self.place {
             Place::Meter(place) => {
                 let meter = &self.board.meters[place];
-                let now: Vec<i64> = readings.clone().map(|(_, raw)| raw).collect();
-                let mut names = readings.clone().map(|(def, _)| def.signal.name());
+                let now: Vec<u64> = readings.clone().map(|(_, value)| value.to_bits()).collect();
+                let mut names = readings.clone().map(|(name, _)| name);
                 let moves = names.any(|name| name.starts_with("PhVph"));
                 let mut last = lock(&meter.last);
                 if moves && *last == now {
@@ -250,9 +273,8 @@ impl Post {
         let mut any = false;
         {
             let mut said = lock(said);
-            for (def, raw) in readings {
-                let value = def.encoding.value(raw);
-                if let Some(role) = role(def.signal.name()).filter(|_| value.is_finite()) {
+            for (name, value) in readings {
+                if let Some(role) = role(name).filter(|_| value.is_finite()) {
                     said.hear(role, value, at);
                     any = true;
                 }
@@ -261,6 +283,36 @@ impl Post {
         if any && matches!(self.place, Place::Meter(_)) {
             self.board.news.notify_one();
         }
+    }
+
+    /// The station is connected, with so many transactions that go on; `None`: not any more.
+    pub fn connected(&self, transactions: Option<usize>) {
+        if let Some(station) = self.station() {
+            *lock(&station.link) = transactions.map_or(Link::Away, Link::Connected);
+        }
+    }
+
+    /// The station has taken what to fall back to, or has not.
+    pub fn falls_back(&self, falls_back: bool) {
+        if let Some(station) = self.station() {
+            let never = !falls_back;
+            station.never_falls_back.store(never, Ordering::Release);
+        }
+    }
+
+    /// What the station has to fall back to, in A; 0 for what is no station.
+    pub fn fallback(&self) -> f64 {
+        self.station().map_or(0.0, |station| station.fallback)
+    }
+
+    /// Least with which the station charges, in A.
+    pub fn min(&self) -> f64 {
+        self.station().map_or(0.0, |station| station.min)
+    }
+
+    /// How many phases a car can use of it: 1 also between two phases.
+    pub fn phases(&self) -> usize {
+        self.station().map_or(1, |station| station.terminals)
     }
 
     /// Wakes this when there is an order.
@@ -298,8 +350,6 @@ impl Post {
 mod tests {
     use std::path::Path;
 
-    use shared_protocol::{Decimal, Encoding, SignalRef, catalogue};
-
     use super::*;
 
     const DEPOT: &str = r#"
@@ -324,17 +374,12 @@ mod tests {
     }
 
     /// Says whole numbers of these signals.
-    fn say(board: &Arc<Board>, asset: &str, at: Millis, values: &[(&str, i64)]) {
-        let def = |name: &str| SignalDef {
-            signal: SignalRef::Catalogue(catalogue().by_name(name).unwrap().id),
-            encoding: Encoding::Scaled {
-                scale: Decimal::ONE,
-                offset: Decimal::ZERO,
-            },
-        };
-        let defs: Vec<_> = values.iter().map(|(name, raw)| (def(name), *raw)).collect();
+    fn say(board: &Arc<Board>, asset: &str, at: Millis, values: &[(&str, i32)]) {
         let post = Post::of(board, &asset.parse().unwrap()).unwrap();
-        post.hear(at, defs.iter().map(|(def, raw)| (def, *raw)));
+        let values = values
+            .iter()
+            .map(|(name, value)| (*name, f64::from(*value)));
+        post.hear(at, values);
     }
 
     #[test]
@@ -367,6 +412,32 @@ mod tests {
         let measured = later.measured.map(|measured| measured.current);
         assert_eq!(measured, Some([9.0, 0.0, 0.0]));
         assert!(!report(21_002).linked && report(21_002).car.is_none());
+    }
+
+    #[test]
+    fn a_station_that_is_connected_has_a_car_while_a_transaction_goes_on() {
+        let board = board();
+        let post = Post::of(&board, &"one".parse().unwrap()).unwrap();
+        let report = || board.inputs(1_000_000, None).stations[0].clone();
+        say(&board, "one", 0, &[("ChargePointStatus", 4)]);
+        for (transactions, linked, most) in [
+            (Some(0), true, None),
+            (Some(1), true, Some(Some(6.0))),
+            (None, false, None),
+        ] {
+            post.connected(transactions);
+            let report = report();
+            assert_eq!(report.linked, linked, "{transactions:?}");
+            let car = report.car.map(|car| car.max_current);
+            assert_eq!(car, most, "{transactions:?}");
+        }
+        // Whatever it said last, a transaction has a car.
+        say(&board, "one", 0, &[("ChargePointStatus", 0)]);
+        post.connected(Some(1));
+        assert_eq!(report().car.map(|car| car.max_current), Some(None));
+        assert!(!report().never_falls_back);
+        post.falls_back(false);
+        assert!(report().never_falls_back);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | `board` | what devices have said, and what stations are to be told |
 //! | `hear` | which signals of a device matter here |
 //! | `steer` | a charger on a Modbus line is told |
+//! | `leash` | a station that speaks OCPP is told |
 //! | `show` | what people are shown of it |
 //!
 //! 1. A source posts what it reads of a meter or a station ([`Post::hear`]).
@@ -17,6 +18,7 @@
 
 mod board;
 mod hear;
+mod leash;
 mod show;
 mod steer;
 
@@ -38,6 +40,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::{clock::Clock, supervise::Beat};
 use board::Board;
 pub use board::{Order, Post};
+pub use leash::Leash;
 pub use show::{CircuitShown, Shown};
 pub use steer::Steer;
 
@@ -104,12 +107,6 @@ impl Control {
     /// The place of a meter or station on the board; `None`: the depot does not have it.
     pub fn post(&self, asset: &AssetKey) -> Option<Post> {
         Post::of(&self.board, asset)
-    }
-
-    /// What a station falls back to by itself, in A; `None`: the depot does not have it.
-    pub fn fallback(&self, asset: &AssetKey) -> Option<f64> {
-        let station = self.depot.stations.iter().find(|one| one.id == *asset);
-        station.map(|station| station.fallback_current)
     }
 
     /// What became of orders.

@@ -49,19 +49,13 @@ fn seconds(seconds: u64) -> Decimal {
 }
 
 impl Steer {
-    /// For the charger with this number on its bus, which has to fall back to so many amperes.
-    pub fn new(
-        asset: AssetKey,
-        post: Post,
-        unit: usize,
-        fallback: f64,
-        control: &ResolvedControl,
-    ) -> Self {
+    /// For the charger with this number on its bus.
+    pub fn new(asset: AssetKey, post: Post, unit: usize, control: &ResolvedControl) -> Self {
         Self {
             asset,
+            fallback: decimal(post.fallback()),
             post,
             unit,
-            fallback: decimal(fallback),
             falls_back: falls_back(control),
             watchdog: WATCHDOG,
             holds: None,

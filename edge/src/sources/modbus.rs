@@ -64,7 +64,7 @@ pub async fn run(line: Line, mut context: Context, beat: Beat) {
             Ok(unit) => {
                 let post = context.control.as_ref();
                 let post = post.and_then(|control| control.post(&device.asset));
-                steers.extend(steer(&context, device, unit, post.as_ref(), &told));
+                steers.extend(steer(device, unit, post.as_ref(), &told));
                 units.push(Unit {
                     emitter: Emitter::new(&context, device.asset.clone(), Source::Modbus),
                     of: device.clone(),
@@ -104,7 +104,9 @@ pub async fn run(line: Line, mut context: Context, beat: Beat) {
         let readings =
             readings.filter_map(|reading| Some((reading, device.signal_def(reading.point)?)));
         if let Some(post) = &unit.post {
-            let said = readings.clone().map(|(reading, def)| (def, reading.raw));
+            let said = readings.clone();
+            let said =
+                said.map(|(reading, def)| (def.signal.name(), def.encoding.value(reading.raw)));
             post.hear(time_us / 1000, said);
         }
         let emitter = &mut unit.emitter;
@@ -139,18 +141,15 @@ struct Unit {
 
 /// Who tells a device its limit, if it is a station of the depot that takes one.
 fn steer(
-    context: &Context,
     device: &LineDevice,
     unit: usize,
     post: Option<&Post>,
     told: &Arc<Notify>,
 ) -> Option<Steer> {
-    let fallback = context.control.as_ref()?.fallback(&device.asset)?;
     let control = device.device.control()?;
     let post = post?.clone();
     post.wakes(told);
-    let asset = device.asset.clone();
-    Some(Steer::new(asset, post, unit, fallback, control))
+    Some(Steer::new(device.asset.clone(), post, unit, control))
 }
 
 /// Says once when a device begins to fail, and once when it is well again.

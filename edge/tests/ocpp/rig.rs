@@ -175,6 +175,10 @@ pub(crate) fn request(
 pub(crate) struct Station {
     socket: WebSocketStream<TcpStream>,
     number: u64,
+    /// What it was called, oldest first.
+    pub(crate) calls: Vec<(String, Value)>,
+    /// The status with which it answers.
+    pub(crate) status: &'static str,
 }
 
 impl Station {
@@ -185,7 +189,12 @@ impl Station {
             stream,
         )
         .await?;
-        Ok(Self { socket, number: 0 })
+        Ok(Self {
+            socket,
+            number: 0,
+            calls: Vec::new(),
+            status: "Accepted",
+        })
     }
 
     pub(crate) async fn send(
@@ -204,16 +213,38 @@ impl Station {
     pub(crate) async fn ask(&mut self, action: &str, payload: &Value) -> Option<Value> {
         let id = self.send(action, payload).await.ok()?;
         loop {
-            let frame = tokio::time::timeout(PATIENCE, self.socket.next())
-                .await
-                .ok()??
-                .ok()?;
-            let Message::Text(text) = frame else { continue };
-            let frame: Value = serde_json::from_str(&text).unwrap();
+            let frame = self.heard().await?;
             if frame[1] == json!(id) {
                 assert_eq!(frame[0], json!(3), "{frame}");
                 return Some(frame[2].clone());
             }
+        }
+    }
+
+    /// Listens until it was called what it waits for.
+    pub(crate) async fn listen(&mut self, wanted: impl Fn(&[(String, Value)]) -> bool) {
+        while !wanted(&self.calls) {
+            let heard = self.heard().await;
+            assert!(heard.is_some(), "the connection is lost: {:?}", self.calls);
+        }
+    }
+
+    /// The next frame that is no call; calls are answered.
+    async fn heard(&mut self) -> Option<Value> {
+        loop {
+            let frame = tokio::time::timeout(PATIENCE, self.socket.next());
+            let Message::Text(text) = frame.await.ok()??.ok()? else {
+                continue;
+            };
+            let frame: Value = serde_json::from_str(&text).unwrap();
+            if frame[0] != json!(2) {
+                return Some(frame);
+            }
+            let action = frame[2].as_str().unwrap().to_owned();
+            self.calls.push((action, frame[3].clone()));
+            let answer = json!([3, frame[1], { "status": self.status }]).to_string();
+            self.socket.send(Message::text(answer)).await.ok()?;
+            return Some(Value::Null);
         }
     }
 }

@@ -46,9 +46,11 @@ pub(super) fn check(file: file::File, spans: &Spans) -> Result<Gateway, Faults> 
     let stations = file
         .stations
         .and_then(|written| stations::check(written, spans, &mut check.faults));
-    let depot = file
-        .control
-        .and_then(|written| limits::check(&written.depot, &file.gateway.id, &modbus, &mut check));
+    let ours = stations.as_ref().map_or(&[][..], |one| &one.stations);
+    let depot = file.control.and_then(|written| {
+        let gateway = &file.gateway.id;
+        limits::check(&written.depot, gateway, &modbus, ours, &mut check)
+    });
     let parts = (
         key,
         cloud,

@@ -7,7 +7,7 @@ use depot_config::depot::Depot;
 use modbus::map::DeviceMap;
 use shared_protocol::{AssetKey, GatewayId};
 
-use super::{Line, check::Check};
+use super::{Line, Station, check::Check};
 
 const KEY: &str = "control.depot";
 /// What a meter has to measure.
@@ -18,6 +18,7 @@ pub(super) fn check(
     written: &Path,
     gateway: &GatewayId,
     lines: &[Option<Line>],
+    stations: &[Station],
     check: &mut Check<'_>,
 ) -> Option<Arc<Depot>> {
     let path = check.existing(KEY, written)?;
@@ -29,7 +30,8 @@ pub(super) fn check(
             return None;
         }
     };
-    let (mut found, mut sound) = (0, true);
+    let of_depot = |station: &&Station| depot.stations.iter().any(|one| one.id == station.asset);
+    let (mut found, mut sound) = (stations.iter().filter(of_depot).count(), true);
     for (line, devices) in lines.iter().enumerate() {
         let devices = devices.iter().flat_map(|line| &line.devices);
         for (place, device) in devices.enumerate() {
@@ -47,7 +49,7 @@ pub(super) fn check(
     if found == 0 {
         check.fault(
             KEY,
-            "a depot with a station or meter that is one of the Modbus devices here",
+            "a depot with a station or meter that is one of the devices or stations here",
             format!("{}, none of whose stations and meters is", path.display()),
         );
     }

@@ -444,7 +444,7 @@ static CONTROL: Schema = Schema {
         "depot",
         Kind::Path,
         "\"depot.toml\"",
-        "The depot file: its circuits, stations and meters. Stations and meters are those Modbus devices whose asset is their id.",
+        "The depot file: its circuits, stations and meters. Its stations and meters are those Modbus devices and connected stations whose asset is their id.",
     )],
 };
 

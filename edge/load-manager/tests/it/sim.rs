@@ -143,6 +143,7 @@ impl Sim {
                 measured: (device.measured && device.linked)
                     .then_some(Measured { at: now, current }),
                 offered: device.offers,
+                never_falls_back: false,
                 acknowledged: device.acknowledged,
             }
         });

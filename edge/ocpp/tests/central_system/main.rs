@@ -4,6 +4,7 @@
 mod broken;
 mod conformance;
 mod data;
+mod leases;
 mod schemas;
 mod support;
 mod transactions;

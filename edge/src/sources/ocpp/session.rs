@@ -22,7 +22,7 @@ use super::{
     book::{BookError, received},
     door::{Guest, Io},
 };
-use crate::{buffer::Sample, health::SourceCounts, stopped};
+use crate::{buffer::Sample, control::Leash, health::SourceCounts, stopped};
 
 /// How often a silent connection is asked whether it is there.
 const PING: Duration = Duration::from_secs(60);
@@ -83,6 +83,7 @@ pub(super) async fn run(central: &Central, guest: Guest, context: Context) {
                 station: Station::connected(&id, guest.version, policy, memory, number, now),
                 socket: guest.socket,
                 id: id.clone(),
+                leash: leash(&context, &known, &id),
                 known,
                 columns: HashMap::new(),
                 began,
@@ -114,6 +115,22 @@ struct Session<'a> {
     began: Instant,
     counts: std::sync::Arc<SourceCounts>,
     context: Context,
+    /// Who tells it its limit, if this gateway holds the depot's.
+    leash: Option<Leash>,
+}
+
+/// Who tells a station its limit, if it is one of the depot that this gateway holds.
+fn leash(context: &Context, known: &Known, id: &str) -> Option<Leash> {
+    let post = context.control.as_ref()?.post(&known.asset)?;
+    Some(Leash::new(id.to_owned(), post))
+}
+
+/// The next order for a station, if it ever gets any.
+async fn ordered(leash: Option<&Leash>) {
+    match leash {
+        Some(leash) => leash.ordered().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The instant for the engine.
@@ -165,9 +182,20 @@ impl Session<'_> {
                     }
                     continue;
                 }
+                () = ordered(self.leash.as_ref()) => {
+                    let (now, at) = (self.now(), self.context.clock.now_us() / 1000);
+                    let leash = self.leash.as_mut();
+                    leash.map_or_else(Vec::new, |leash| leash.carry(&mut self.station, now, at))
+                }
                 () = tokio::time::sleep(due) => self.station.time(self.now()),
             };
             if let Err(end) = self.carry_out(effects).await {
+                return end;
+            }
+            let (now, at) = (self.now(), self.context.clock.now_us() / 1000);
+            let leash = self.leash.as_mut();
+            let told = leash.map_or_else(Vec::new, |leash| leash.look(&mut self.station, now, at));
+            if let Err(end) = self.carry_out(told).await {
                 return end;
             }
         }
@@ -196,8 +224,15 @@ impl Session<'_> {
                 }
                 Effect::Send(text) => self.send(Message::text(text)).await?,
                 Effect::Readings(readings) => self.samples(&readings).await?,
-                Effect::Outcome { action, result, .. } => {
-                    tracing::info!(station = %self.id, action, ok = result.is_ok(), "a call to a station has ended");
+                Effect::Outcome {
+                    token,
+                    action,
+                    result,
+                } => {
+                    if let Some(leash) = &mut self.leash {
+                        leash.ended(token, &result);
+                    }
+                    tracing::debug!(station = %self.id, action, ok = result.is_ok(), "a call to a station has ended");
                 }
                 Effect::Note(note) => self.note(&note),
             }
@@ -226,6 +261,9 @@ impl Session<'_> {
             .clock_ahead()
             .unwrap_or(0)
             .saturating_mul(1_000_000);
+        if let Some(leash) = &self.leash {
+            leash.hear(now_us / 1000, readings);
+        }
         let mut samples = Vec::new();
         for reading in readings {
             let Some(column) = self.column(reading.evse, reading.signal) else {

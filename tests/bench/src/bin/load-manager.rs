@@ -117,6 +117,7 @@ fn measure(stations: usize) -> Result<(f64, f64, f64)> {
                 current: [limits[place]; 3],
             }),
             offered: None,
+            never_falls_back: false,
             acknowledged: numbers[place],
         });
         let inputs = Inputs {

@@ -1,0 +1,118 @@
+//! Limits as stations are told them.
+
+use ocpp::{Limit, Now, Refusal, Transaction, Version};
+use serde_json::{Value, json};
+
+use crate::support::{Peer, now};
+
+const ACCEPTED: &str = "Accepted";
+
+fn limit(amperes: f64, phases: usize) -> Limit {
+    Limit { amperes, phases }
+}
+
+/// The one transaction that goes on.
+fn open(peer: &Peer) -> Transaction {
+    let mut open = peer.station.memory().open();
+    let one = open.next().unwrap().clone();
+    assert!(open.next().is_none());
+    one
+}
+
+/// What a station is sent for a lease, and for what it falls back to.
+fn told(peer: &mut Peer) -> [Value; 2] {
+    let (at, transaction) = (now(peer.clock), open(peer));
+    let lease = peer.station.lease(at, &transaction, limit(16.97, 1), 50);
+    let fallback = peer.station.fallback(limit(6.0, 3));
+    [lease.unwrap(), fallback.unwrap()].map(|call| {
+        let (frame, outcome) = peer.call(&call, &json!({ "status": ACCEPTED }));
+        assert_eq!(outcome.results.len(), 1);
+        assert_eq!(frame[2], "SetChargingProfile");
+        frame[3].clone()
+    })
+}
+
+#[test]
+fn a_lease_of_1_6_ends_by_itself_at_the_stations_own_time() {
+    let mut peer = Peer::booted_16();
+    // The station's clock is two hours ahead.
+    let status = json!({"connectorId": 2, "errorCode": "NoError", "status": "Preparing", "timestamp": "2026-05-04T14:00:02Z"});
+    peer.ask("StatusNotification", &status);
+    let start = json!({"connectorId": 2, "idTag": "CARD-1", "meterStart": 0, "timestamp": "2026-05-04T14:00:03Z"});
+    let number = peer.ask("StartTransaction", &start).answer()["transactionId"].clone();
+    let [lease, fallback] = told(&mut peer);
+    assert_eq!(
+        lease,
+        json!({
+            "connectorId": 2,
+            "csChargingProfiles": {
+                "chargingProfileId": 102,
+                "transactionId": number,
+                "stackLevel": 0,
+                "chargingProfilePurpose": "TxProfile",
+                "chargingProfileKind": "Absolute",
+                "chargingSchedule": {
+                    "chargingRateUnit": "A",
+                    "startSchedule": "2026-05-04T14:00:03Z",
+                    "duration": 50,
+                    "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 16.9, "numberPhases": 1}]
+                }
+            }
+        })
+    );
+    assert_eq!(
+        fallback,
+        json!({
+            "connectorId": 0,
+            "csChargingProfiles": {
+                "chargingProfileId": 1,
+                "stackLevel": 0,
+                "chargingProfilePurpose": "TxDefaultProfile",
+                "chargingProfileKind": "Relative",
+                "chargingSchedule": {
+                    "chargingRateUnit": "A",
+                    "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 6.0, "numberPhases": 3}]
+                }
+            }
+        })
+    );
+}
+
+#[test]
+fn a_lease_of_2_0_1_names_the_stations_own_transaction() {
+    let mut peer = Peer::booted_201();
+    let event = json!({
+        "eventType": "Started", "timestamp": "2026-05-04T12:00:02Z", "triggerReason": "Authorized", "seqNo": 0,
+        "transactionInfo": {"transactionId": "tx-7"}, "evse": {"id": 1},
+        "idToken": {"idToken": "CARD-1", "type": "ISO14443"}
+    });
+    peer.ask("TransactionEvent", &event);
+    let [lease, fallback] = told(&mut peer);
+    assert_eq!(lease["evseId"], 1);
+    let profile = &lease["chargingProfile"];
+    assert_eq!(profile["transactionId"], "tx-7");
+    assert_eq!(profile["chargingProfilePurpose"], "TxProfile");
+    let schedule = &profile["chargingSchedule"][0];
+    assert_eq!(schedule["duration"], 50);
+    assert_eq!(schedule["chargingSchedulePeriod"][0]["limit"], 16.9);
+    assert_eq!(fallback["evseId"], 0);
+    let profile = &fallback["chargingProfile"];
+    assert_eq!(profile["chargingProfilePurpose"], "TxDefaultProfile");
+    assert_eq!(profile.get("transactionId"), None);
+}
+
+#[test]
+fn without_the_time_or_the_place_there_is_no_lease() {
+    let mut peer = Peer::booted_16();
+    let start = json!({"connectorId": 1, "idTag": "CARD-1", "meterStart": 0, "timestamp": "2026-05-04T12:00:00Z"});
+    peer.ask("StartTransaction", &start);
+    let (at, mut transaction) = (now(peer.clock), open(&peer));
+    let unknown = Now { wall: None, ..at };
+    let lease = peer.station.lease(unknown, &transaction, limit(6.0, 1), 50);
+    assert_eq!(lease.map(drop).unwrap_err(), Refusal::NotAccepted);
+    transaction.evse = None;
+    let lease = peer.station.lease(at, &transaction, limit(6.0, 1), 50);
+    let error = lease.map(drop).unwrap_err();
+    assert_eq!(error, Refusal::NoTransaction(transaction.id));
+    assert_eq!(peer.station.version(), Version::V1_6);
+}
