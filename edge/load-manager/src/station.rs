@@ -27,8 +27,8 @@ pub(crate) struct Memory {
     /// It is linked and does not acknowledge.
     pub(crate) unheard: bool,
     had_car: bool,
-    /// When nobody hears it, it goes on with what it was told, or does anything.
-    goes_on: bool,
+    /// What it does by itself when nobody hears it, in A.
+    alone: f64,
     pub(crate) on_since: Option<Millis>,
     pub(crate) off_since: Option<Millis>,
     pub(crate) waits_since: Option<Millis>,
@@ -53,7 +53,7 @@ impl Memory {
             disobeys: false,
             unheard: false,
             had_car: false,
-            goes_on: station.options.ignores_duration,
+            alone: Self::alone(station, station.options.ignores_duration),
             on_since: None,
             off_since: None,
             waits_since: None,
@@ -101,17 +101,18 @@ impl Memory {
         };
         self.measured = report.measured.filter(sane);
         if report.linked {
-            self.goes_on = station.options.ignores_duration || report.never_falls_back;
+            let goes_on = station.options.ignores_duration || report.never_falls_back;
+            self.alone = Self::alone(station, goes_on);
         }
         if !report.linked {
-            self.unlinked(station, now);
+            self.unlinked(now);
         } else if report.car.is_none() {
             self.idle(station, report, rules, now);
             return;
         } else {
             if !self.had_car {
                 // A car begins at what the station does by itself.
-                self.entitled = self.entitled.max(self.fallen_back(station));
+                self.entitled = self.entitled.max(self.alone);
                 self.waits_since = Some(now);
             }
             self.heard(station, report, rules, now);
@@ -120,8 +121,9 @@ impl Memory {
         self.judge(station, rules, now);
     }
 
-    fn fallen_back(&self, station: &StationOf) -> f64 {
-        if self.goes_on {
+    /// One that goes on with what it was told may have been told everything.
+    fn alone(station: &StationOf, goes_on: bool) -> f64 {
+        if goes_on {
             station.max
         } else {
             station.fallback
@@ -129,8 +131,8 @@ impl Memory {
     }
 
     /// Nobody can tell it anything: when its lease ends it does what it does by itself.
-    fn unlinked(&mut self, station: &StationOf, now: Millis) {
-        let back = self.fallen_back(station);
+    fn unlinked(&mut self, now: Millis) {
+        let back = self.alone;
         self.entitled = if now > self.lease_until {
             back
         } else {
@@ -163,7 +165,7 @@ impl Memory {
 
     fn heard(&mut self, station: &StationOf, report: &StationReport, rules: &Rules, now: Millis) {
         let draws = self.draws(station);
-        let back = self.fallen_back(station);
+        let back = self.alone;
         let Some(order) = &mut self.order else {
             return;
         };
