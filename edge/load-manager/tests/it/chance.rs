@@ -109,6 +109,7 @@ fn live(seed: u64) -> u64 {
         .map(|_| StationOptions {
             switches_phases: chance.one_in(4),
             ignores_duration: chance.one_in(8),
+            limit_outlives_car: chance.one_in(3),
             ..StationOptions::default()
         })
         .collect();
@@ -226,6 +227,10 @@ fn happen(sim: &mut Sim, chance: &mut Chance, count: u64, reserved: f64) {
         if let Some((answers, _)) = &mut sim.meters[place] {
             *answers = !*answers;
         }
+    }
+    if chance.one_in(200) {
+        let place = chance.below(count) as usize;
+        sim.devices[place].forget();
     }
     if chance.one_in(500) {
         sim.restart();
