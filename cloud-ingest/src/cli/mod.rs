@@ -2,6 +2,7 @@
 //!
 //! - `failure`: what is said, and the status
 //! - `gateways` · `devices` · `commands` · `database` · `quarantine` · `configuration`: one command each; `people`: organisations, users, keys
+//! - `privacy`: personal data, and what people ask about theirs
 //! - `safety`: the audit trail and the keys that seal secrets
 //! - the long-running ones are `crate::serve` and `crate::broker::child`
 
@@ -13,6 +14,7 @@ mod failure;
 mod gateways;
 mod oidc;
 mod people;
+mod privacy;
 mod quarantine;
 mod safety;
 
@@ -112,6 +114,9 @@ enum Command {
     /// The audit trail: who did what.
     #[command(subcommand)]
     Audit(safety::Audit),
+    /// Personal data: what is kept, and what people ask about theirs.
+    #[command(subcommand)]
+    Privacy(privacy::Command),
     /// The keys that seal secrets.
     #[command(subcommand)]
     Vault(safety::Vault),
@@ -226,6 +231,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Command(command) => in_runtime(commands::run(command)),
         Command::Quarantine(command) => in_runtime(quarantine::run(command)),
         Command::Audit(command) => in_runtime(safety::audit(command)),
+        Command::Privacy(command) => in_runtime(privacy::run(command)),
         Command::Vault(command) => in_runtime(safety::vault(command)),
     }
 }
