@@ -12,11 +12,13 @@
 //! | [`http`] · [`api`] | the frame of the HTTP API, and its routes |
 //! | [`works`] | what is done in the background for every room: jobs, events on their way |
 //! | [`rooms`] | the rooms of the cloud, and what they need of the database |
+//! | [`backup`] | backups of the database and of the store of files |
 //! | [`status`] · [`metrics`] | how the parts are doing |
 //!
 //! What blocks mean and how they are stored is the room `telemetry`'s; gateways and their keys are `platform`'s.
 
 pub mod api;
+pub mod backup;
 pub mod broker;
 pub mod cli;
 pub mod config;

@@ -3,6 +3,7 @@
 
 mod access;
 mod api;
+mod backup;
 mod broker;
 mod config;
 mod contract;
