@@ -42,7 +42,7 @@ use web::{
     problem, request,
 };
 
-use crate::{api, status::Status};
+use crate::{api, replica::Replica, status::Status};
 
 /// Longest time that a request with a file may take.
 const DEADLINE_LARGE: Duration = Duration::from_mins(5);
@@ -54,6 +54,8 @@ const STUCK: Duration = Duration::from_secs(30);
 pub struct App {
     /// The database, for questions.
     pub db: Db,
+    /// A replica that answers what only reads samples, where there is one.
+    pub replica: Option<Replica>,
     /// The database as blocks reach it: what health is about.
     pub store: Db,
     /// Who may do what.

@@ -24,6 +24,7 @@ mod privacy;
 mod problems;
 mod protocol;
 mod register;
+mod replica;
 mod rooms;
 mod serve;
 mod service;

@@ -1,5 +1,7 @@
 //! Names in what people write: finding somebody by what they are known by, and taking it out.
 
+use std::fmt::Write as _;
+
 /// What stands where a name stood. Not longer than any name, so that a column's limit holds.
 pub const INSTEAD: &str = "***";
 
@@ -67,19 +69,13 @@ fn escape(text: &str, json: bool) -> String {
             escaped.push(c);
             continue;
         }
-        // As it is, and as URLs have it.
-        let mut bytes = [0; 4];
-        let encoded: String = c
-            .encode_utf8(&mut bytes)
-            .bytes()
-            .map(|byte| format!("%{byte:02X}"))
-            .collect();
-        let plain = if c.is_ascii() {
-            format!("\\{c}")
-        } else {
-            c.to_string()
-        };
-        escaped.push_str(&format!("(?:{plain}|{encoded})"));
+        // As it is, and as URLs have it. Writing to a string does not fail.
+        let plain = if c.is_ascii() { "\\" } else { "" };
+        let _ = write!(escaped, "(?:{plain}{c}|");
+        for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+        escaped.push(')');
     }
     escaped
 }
