@@ -64,7 +64,7 @@ impl Replica {
                 "the replica is too far behind: the primary answers"
             ),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the replica does not answer: the primary does")
+                tracing::warn!(%error, "the replica does not answer: the primary does");
             }
             Err(_) => tracing::warn!("the replica takes too long to answer: the primary does"),
         }

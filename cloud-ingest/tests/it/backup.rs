@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path, process::Output};
 
 use platform::{
     Db,
-    testing::{TestDatabase, on_each_database},
+    testing::{TestDatabase, on_each_database, prepare_all},
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -224,6 +224,16 @@ fn a_backup_is_restored_row_for_row_and_the_service_goes_on() {
         service.stop();
         drop(target);
         drop_beside(&database, &db, "target").await;
+    });
+}
+
+#[test]
+fn the_statements_of_this_crate_fit_the_tables() {
+    on_each_database(async |database: TestDatabase| {
+        let db = database.connect().await;
+        cloud_ingest::rooms::prepare(&db).await.unwrap();
+        let queries = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries");
+        assert!(prepare_all(&db, &queries).await >= 6);
     });
 }
 
