@@ -11,12 +11,15 @@
 //! | [`mod@devices`] | devices that are no gateways: trackers, JSON over MQTT, feeds |
 //! | [`http`] · [`api`] | the frame of the HTTP API, and its routes |
 //! | [`works`] | what is done in the background for every room: jobs, events on their way |
+//! | [`replica`] | a streaming replica that answers what only reads |
 //! | [`rooms`] | the rooms of the cloud, and what they need of the database |
+//! | [`backup`] | backups of the database and of the store of files |
 //! | [`status`] · [`metrics`] | how the parts are doing |
 //!
 //! What blocks mean and how they are stored is the room `telemetry`'s; gateways and their keys are `platform`'s.
 
 pub mod api;
+pub mod backup;
 pub mod broker;
 pub mod cli;
 pub mod config;
@@ -27,6 +30,7 @@ pub mod keys;
 pub mod limits;
 pub mod log;
 pub mod metrics;
+pub mod replica;
 pub mod rooms;
 pub mod serve;
 pub mod status;

@@ -41,6 +41,7 @@ const BATCH_BLOCKS: &str = "patio_ingest_batch_blocks_total";
 const QUEUE: &str = "patio_ingest_queue_bytes";
 const ANSWERS: &str = "patio_ingest_answers_total";
 const RESTARTS: &str = "patio_broker_restarts_total";
+const REPLICA: &str = "patio_replica_answers_total";
 
 /// Every metric of this crate.
 pub const TABLE: &[Metric] = &[
@@ -104,6 +105,12 @@ pub const TABLE: &[Metric] = &[
         cause: "The embedded broker had died, or did not answer, and was started again.",
         action: "More than a few: use an external broker; the log says what happened.",
     },
+    Metric {
+        name: REPLICA,
+        kind: Kind::Counter,
+        cause: "A question was answered by the replica.",
+        action: "It stands still while there are questions: the log says why the replica is not asked.",
+    },
 ];
 
 /// Installs the recorder and says what each metric is. Once per process.
@@ -166,4 +173,8 @@ pub(crate) fn answered(sent: bool) {
 
 pub(crate) fn broker_restarted() {
     counter!(RESTARTS).increment(1);
+}
+
+pub(crate) fn replica_answered() {
+    counter!(REPLICA).increment(1);
 }

@@ -3,7 +3,7 @@
 use platform::{Db, DbError, MigrateError, Room, Server, migrate};
 
 /// Every room, in the order of their dependencies.
-pub fn all() -> [Room; 11] {
+pub fn all() -> [Room; 12] {
     [
         platform::room(),
         audit::room(),
@@ -12,6 +12,7 @@ pub fn all() -> [Room; 11] {
         jobs::room(),
         vault::room(),
         events::room(),
+        privacy::room(),
         telemetry::room(),
         depots::room(),
         devices::room(),

@@ -38,7 +38,9 @@ use crate::{
     devices::{self, Devices},
     http::{self, App},
     ingest::{Parts, Pipeline, telemetry::Telemetry},
-    metrics, rooms,
+    metrics,
+    replica::Replica,
+    rooms,
     status::Status,
     works::Works,
 };
@@ -184,6 +186,11 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
     ));
     let app = App {
         db: api_db.clone(),
+        replica: config
+            .database
+            .replica_url
+            .clone()
+            .map(|url| Replica::new(url, for_api, config.database.replica_lag, clock.clone())),
         store: db.clone(),
         access: access.clone(),
         oidc,

@@ -12,6 +12,7 @@ use events::{
 use jobs::{Bell, Settings, Worker};
 use outbound::{Client, Rules};
 use platform::{Clock, Db};
+use privacy::retain::{Carrier, Retain, Retainer};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vault::Ring;
@@ -47,7 +48,10 @@ impl Works {
             SETTINGS,
         )
         .effect(Pruner)
-        .schedule(Prune::schedule());
+        .schedule(Prune::schedule())
+        .effect(Retainer)
+        .schedule(Retain::schedule())
+        .task(Carrier(db.clone()));
         match ring {
             Some(ring) => {
                 let client = Client::new(Rules::STRANGERS);

@@ -62,12 +62,14 @@ fn source_is_io(error: &Error) -> bool {
     false
 }
 
-/// An error in one line: the server's own words and the SQLSTATE, or what broke.
+/// An error in one line: the server's own words and the SQLSTATE, or what broke. Errors of constraints come without their
+/// detail, which is the row: lines such as this one stand in logs.
 pub fn in_words(error: &Error) -> String {
     use std::error::Error as _;
     match error.as_db_error() {
         Some(db) => {
-            let detail = db.detail().map_or_else(String::new, |d| format!(" ({d})"));
+            let told = db.detail().filter(|_| !db.code().code().starts_with("23"));
+            let detail = told.map_or_else(String::new, |d| format!(" ({d})"));
             format!("{}{detail} [{}]", db.message(), db.code().code())
         }
         None => error

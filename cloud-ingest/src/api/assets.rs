@@ -130,6 +130,11 @@ pub(super) async fn own_samples(
     let tenant = app.db.tenant(&caller.scope).await?;
     let asset = own(&tenant, id).await?.id;
     tenant.commit().await?;
+    if let Some(replica) = &app.replica
+        && let Some(client) = replica.fresh().await
+    {
+        return Ok((asset, client));
+    }
     Ok((asset, app.db.system().await?))
 }
 

@@ -10,6 +10,7 @@ pub mod files;
 pub mod gateways;
 pub mod keys;
 pub mod oidc;
+pub mod privacy;
 pub mod quarantine;
 pub mod rollups;
 pub mod series;

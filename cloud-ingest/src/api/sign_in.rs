@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use platform::{Actor, OrganizationId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use web::{Body, Caller, Problem, Problems, guard::COOKIE};
+use web::{Body, Caller, Code, Problem, Problems, guard::COOKIE};
 
 use crate::http::App;
 
@@ -157,6 +157,78 @@ pub async fn me(caller: Caller) -> Json<Me> {
         permissions: caller.permissions.names(),
         csrf_token: caller.csrf,
     })
+}
+
+/// The password that one has, and the one that one wants.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnPassword {
+    /// The one that is good now.
+    old_password: String,
+    /// The next one.
+    new_password: String,
+}
+
+/// Give oneself another password. All of one's sessions end, this one included: sign in again.
+#[utoipa::path(
+    put, path = "/v1/me/password", tag = "sign-in",
+    security(("bearer" = []), ("page" = [])),
+    request_body = OwnPassword,
+    responses(
+        (status = 204, description = "It is good from now on."),
+        Problems,
+        (status = 415, body = web::problem::Details, content_type = "application/problem+json", description = "`media_type_not_supported`"),
+    )
+)]
+pub async fn own_password(
+    State(app): State<App>,
+    caller: Caller,
+    body: Body<OwnPassword>,
+) -> Result<Response, Problem> {
+    let Actor::User(user) = caller.scope.actor else {
+        let detail = "an API key has no password: sign in as the user";
+        return Err(Problem::new(Code::PermissionMissing, detail));
+    };
+    let OwnPassword {
+        old_password,
+        new_password,
+    } = body.value;
+    app.access
+        .change_password(&caller.scope, user, &old_password, &new_password)
+        .await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// One's own organisation.
+#[derive(Serialize, ToSchema)]
+pub struct OwnOrganization {
+    /// Its number.
+    id: i32,
+    /// Its name.
+    name: String,
+    /// Since when it is here.
+    created_at: Timestamp,
+}
+
+/// The organisation of whoever asks.
+#[utoipa::path(
+    get, path = "/v1/me/organization", tag = "sign-in",
+    security(("bearer" = []), ("page" = [])),
+    responses((status = 200, body = OwnOrganization, description = "It."), Problems)
+)]
+pub async fn own_organization(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Json<OwnOrganization>, Problem> {
+    let tx = app.db.tenant(&caller.scope).await?;
+    let sql = include_str!("../../queries/own_organization.sql");
+    let row = tx.query_one(sql, &[&caller.scope.organization]).await?;
+    tx.commit().await?;
+    Ok(Json(OwnOrganization {
+        id: row.get("id"),
+        name: row.get("name"),
+        created_at: row.get("created_at"),
+    }))
 }
 
 /// An answer that nobody on the way may keep.

@@ -244,7 +244,7 @@ pub async fn disable(
 }
 
 /// The user that a path names: not oneself, and nobody who may more.
-async fn other(app: &App, caller: &Caller, id: &str) -> Result<User, Problem> {
+pub(super) async fn other(app: &App, caller: &Caller, id: &str) -> Result<User, Problem> {
     let id = number("id", id)?;
     let nobody = || Problem::new(Code::UserNotFound, format!("there is no user {id}"));
     let id = i32::try_from(id).map_err(|_| nobody())?;

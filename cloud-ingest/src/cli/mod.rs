@@ -1,10 +1,12 @@
 //! The command line. Exit status 0: done; 1: it failed; 2: bad input, and nothing was started or changed.
 //!
 //! - `failure`: what is said, and the status
-//! - `gateways` · `devices` · `commands` · `database` · `quarantine` · `configuration`: one command each; `people`: organisations, users, keys
+//! - `gateways` · `devices` · `commands` · `database` · `backup` · `quarantine` · `configuration`: one command each; `people`: organisations, users, keys
+//! - `privacy`: personal data, and what people ask about theirs
 //! - `safety`: the audit trail and the keys that seal secrets
 //! - the long-running ones are `crate::serve` and `crate::broker::child`
 
+mod backup;
 mod commands;
 mod configuration;
 mod database;
@@ -13,6 +15,7 @@ mod failure;
 mod gateways;
 mod oidc;
 mod people;
+mod privacy;
 mod quarantine;
 mod safety;
 
@@ -103,6 +106,9 @@ enum Command {
     /// The database and its tables.
     #[command(subcommand)]
     Database(database::Command),
+    /// Backups of the database and of the store of files.
+    #[command(subcommand)]
+    Backup(Box<backup::Command>),
     /// What gateways are told to do.
     #[command(subcommand)]
     Command(commands::Command),
@@ -112,6 +118,9 @@ enum Command {
     /// The audit trail: who did what.
     #[command(subcommand)]
     Audit(safety::Audit),
+    /// Personal data: what is kept, and what people ask about theirs.
+    #[command(subcommand)]
+    Privacy(privacy::Command),
     /// The keys that seal secrets.
     #[command(subcommand)]
     Vault(safety::Vault),
@@ -223,9 +232,11 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
             log::start("warn", "text");
             in_runtime(database::run(command))
         }
+        Command::Backup(command) => in_runtime(backup::run(*command)),
         Command::Command(command) => in_runtime(commands::run(command)),
         Command::Quarantine(command) => in_runtime(quarantine::run(command)),
         Command::Audit(command) => in_runtime(safety::audit(command)),
+        Command::Privacy(command) => in_runtime(privacy::run(command)),
         Command::Vault(command) => in_runtime(safety::vault(command)),
     }
 }

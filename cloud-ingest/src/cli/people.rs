@@ -30,9 +30,9 @@ pub(super) enum Organization {
 pub(super) struct Whose {
     /// Name of the organisation.
     #[arg(long, default_value = "default")]
-    organization: String,
+    pub(super) organization: String,
     #[command(flatten)]
-    place: Where,
+    pub(super) place: Where,
 }
 
 #[derive(Debug, Subcommand)]
@@ -164,7 +164,7 @@ impl Whose {
     }
 }
 
-async fn scope(db: &Db, name: &str) -> Result<Scope, Failure> {
+pub(super) async fn scope(db: &Db, name: &str) -> Result<Scope, Failure> {
     let register = Register::new(db.clone(), Clock::system());
     let found = register.organization(name).await?;
     let organization = found.ok_or_else(|| {

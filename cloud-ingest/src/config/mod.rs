@@ -68,6 +68,11 @@ pub struct Database {
     pub owner_url: Option<String>,
     /// Most connections to it, those of the API included.
     pub connections: usize,
+    /// The URL of a streaming replica, which answers what only reads samples.
+    pub replica_url: Option<String>,
+    /// How far behind it may be.
+    #[serde(deserialize_with = "config_file::duration")]
+    pub replica_lag: Duration,
 }
 
 /// The HTTP API.

@@ -71,6 +71,23 @@ static DATABASE: Schema = Schema {
             "12",
             "Most connections that are opened to it; a third are the API's, so that questions never hold up blocks.",
         ),
+        Key::optional(
+            "replica_url",
+            Kind::Text,
+            "\"postgres://patio@/patio?host=/run/postgresql-replica\"",
+            "A streaming replica, which answers what only reads samples: series and roll-ups. Where it does not answer or is too far \
+             behind, the primary does. Dashboards are pointed at it by the addresses in their own data sources.",
+        ),
+        Key::with_default(
+            "replica_lag",
+            Kind::Duration {
+                min: Duration::from_secs(1),
+                max: Duration::from_hours(1),
+            },
+            "\"10s\"",
+            "\"10s\"",
+            "How far behind the replica may be.",
+        ),
     ],
 };
 

@@ -42,7 +42,7 @@ use web::{
     problem, request,
 };
 
-use crate::{api, status::Status};
+use crate::{api, replica::Replica, status::Status};
 
 /// Longest time that a request with a file may take.
 const DEADLINE_LARGE: Duration = Duration::from_mins(5);
@@ -54,6 +54,8 @@ const STUCK: Duration = Duration::from_secs(30);
 pub struct App {
     /// The database, for questions.
     pub db: Db,
+    /// A replica that answers what only reads samples, where there is one.
+    pub replica: Option<Replica>,
     /// The database as blocks reach it: what health is about.
     pub store: Db,
     /// Who may do what.
@@ -113,6 +115,7 @@ impl FromRef<App> for Depots {
         (name = "webhooks", description = "Where events are sent to, and what came of it."),
         (name = "jobs", description = "Work that was given up."),
         (name = "audit", description = "Who did what."),
+        (name = "privacy", description = "Personal data: what is kept, and what people ask about theirs (ARCO)."),
         (name = "health", description = "For load balancers and monitoring."),
     )
 )]
@@ -175,6 +178,8 @@ fn quick() -> OpenApiRouter<App> {
         .routes(routes!(api::sign_in::refresh))
         .routes(routes!(api::sign_in::sign_out))
         .routes(routes!(api::sign_in::me))
+        .routes(routes!(api::sign_in::own_password))
+        .routes(routes!(api::sign_in::own_organization))
         .routes(routes!(api::oidc::depart))
         .routes(routes!(api::oidc::back))
         .routes(routes!(api::keys::list, api::keys::add))
@@ -212,6 +217,11 @@ fn quick() -> OpenApiRouter<App> {
         .routes(routes!(api::dead::get, api::dead::discard))
         .routes(routes!(api::dead::replay))
         .routes(routes!(api::audit::list))
+        .routes(routes!(api::privacy::data))
+        .routes(routes!(api::privacy::list, api::privacy::add))
+        .routes(routes!(api::privacy::get))
+        .routes(routes!(api::privacy::export))
+        .routes(routes!(api::privacy::refuse))
         .routes(routes!(api::files::list))
         .routes(routes!(api::files::get, api::files::remove))
         .routes(routes!(api::files::link))

@@ -318,6 +318,69 @@ fn keys_are_made_and_given_no_more_than_their_maker_has() {
     });
 }
 
+#[test]
+fn people_change_their_own_password_and_see_their_organization() {
+    on_each_database(async |database: TestDatabase| {
+        let place = Place::new(&database.url, EMBEDDED);
+        let service = place.serve();
+        add_user(&place, "viewer");
+        let bearer = |token: &str| format!("authorization: Bearer {token}\r\n");
+        let change = async |token: &str, old: &str, new: &str| {
+            let body = json!({"old_password": old, "new_password": new}).to_string();
+            let headers = format!(
+                "{}content-type: application/json\r\ncontent-length: {}\r\n",
+                bearer(token),
+                body.len()
+            );
+            ask(&service.http, "PUT /v1/me/password", &headers, &body).await
+        };
+        let tokens = sign_in(&service, PASSWORD, false).await.json();
+        let token = tokens["access_token"].as_str().unwrap();
+        let own = ask(&service.http, "GET /v1/me/organization", &bearer(token), "").await;
+        assert_eq!((own.status, &own.json()["name"]), (200, &json!("default")));
+        let other = place.key("other", &["telemetry.read"]);
+        let theirs = ask(
+            &service.http,
+            "GET /v1/me/organization",
+            &bearer(&other),
+            "",
+        )
+        .await;
+        assert_eq!(theirs.json()["name"], "other");
+
+        let next = "another good password";
+        assert_eq!(
+            code(&change(token, "not the password", next).await),
+            "sign_in_failed"
+        );
+        let short = change(token, PASSWORD, "short").await;
+        assert_eq!((short.status, code(&short).as_str()), (400, "bad_body"));
+        assert_eq!(
+            code(&change(&other, PASSWORD, next).await),
+            "permission_missing"
+        );
+        assert_eq!(
+            sign_in(&service, PASSWORD, false).await.status,
+            200,
+            "nothing changed"
+        );
+        assert_eq!(change(token, PASSWORD, next).await.status, 204);
+        assert_eq!(code(&me(&service, &bearer(token)).await), "unauthenticated");
+        assert_eq!(sign_in(&service, PASSWORD, false).await.status, 401);
+        let tokens = sign_in(&service, next, false).await.json();
+        // Whoever has a token and guesses is locked out as whoever signs in.
+        let token = tokens["access_token"].as_str().unwrap();
+        for _ in 0..6 {
+            assert_eq!(
+                change(token, "a wrong password", PASSWORD).await.status,
+                401
+            );
+        }
+        assert_eq!(change(token, next, PASSWORD).await.status, 401, "locked");
+        service.stop();
+    });
+}
+
 /// 50 at once with one Idempotency-Key: one effect, one answer.
 #[test]
 fn what_is_asked_twice_is_done_once() {

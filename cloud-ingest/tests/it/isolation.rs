@@ -21,7 +21,7 @@ const WALL_US: i64 = 1_760_000_000_000_000;
 const SIGNAL: &str = "Vehicle.Powertrain.TractionBattery.StateOfCharge.Current";
 
 /// The organisation `default` with something in as many tables as the API can fill.
-async fn furnish(place: &Place, service: &Service) {
+pub(crate) async fn furnish(place: &Place, service: &Service) {
     let mut gateway = place.gateway("depot-1");
     gateway.columns();
     let (patience, within) = (Duration::from_secs(2), Duration::from_secs(30));

@@ -2,6 +2,8 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -65,4 +67,41 @@ pub(crate) async fn until<F: Future<Output = bool>>(
         assert!(Instant::now() < deadline, "not within {seconds} s: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// A folder with `pg_dump` and `pg_restore` for a server of this version: the machine's own, or those that came with the
+/// private Debian root of `scripts/db`, by their own loader. `None`, said on standard error: there are none that are new enough.
+pub(crate) fn pg_programs(folder: &Path, server: u32) -> Option<PathBuf> {
+    let major = server / 10_000;
+    let said = Command::new("pg_dump").arg("--version").output();
+    let said = said.map_or_else(
+        |_| String::new(),
+        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+    );
+    let own = said
+        .split(|c: char| !c.is_ascii_digit())
+        .find_map(|word| word.parse::<u32>().ok());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.patio/root13");
+    let bin = root.join(format!("usr/lib/postgresql/{major}/bin"));
+    let start = if own.is_some_and(|own| own >= major) {
+        String::new()
+    } else if bin.join("pg_dump").exists() {
+        format!(
+            "{0}/usr/lib64/ld-linux-x86-64.so.2 --library-path {0}/usr/lib/x86_64-linux-gnu {1}/",
+            root.display(),
+            bin.display()
+        )
+    } else {
+        eprintln!("skipped: no pg_dump of PostgreSQL {major}");
+        return None;
+    };
+    let made = folder.join("programs");
+    std::fs::create_dir_all(&made).unwrap();
+    for name in ["pg_dump", "pg_restore"] {
+        let script = format!("#!/bin/sh\nexec {start}{name} \"$@\"\n");
+        let path = made.join(name);
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    Some(made)
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod api;
+mod backup;
 mod broker;
 mod config;
 mod contract;
@@ -12,14 +13,18 @@ mod gateway;
 mod http;
 mod isolation;
 mod live;
+mod logs;
 mod machine;
 mod migrations;
 mod operations;
 mod operators;
 mod pipeline;
+mod positions;
+mod privacy;
 mod problems;
 mod protocol;
 mod register;
+mod replica;
 mod rooms;
 mod serve;
 mod service;

@@ -7,7 +7,7 @@ use platform::{
     testing::{TestDatabase, on_each_database},
 };
 
-async fn schema(db: &Db) -> Vec<String> {
+pub(crate) async fn schema(db: &Db) -> Vec<String> {
     let owner = db.owner().await.unwrap();
     let rows = owner
         .query(include_str!("queries/schema.sql"), &[])
@@ -17,7 +17,7 @@ async fn schema(db: &Db) -> Vec<String> {
 }
 
 /// A database beside the test's own.
-async fn beside(database: &TestDatabase, owner: &Db, name: &str) -> Db {
+pub(crate) async fn beside(database: &TestDatabase, owner: &Db, name: &str) -> Db {
     let (place, own) = database.url.rsplit_once('/').unwrap();
     let own = own.split('?').next().unwrap();
     let client = owner.owner().await.unwrap();
@@ -30,7 +30,7 @@ async fn beside(database: &TestDatabase, owner: &Db, name: &str) -> Db {
         .unwrap()
 }
 
-async fn drop_beside(database: &TestDatabase, owner: &Db, name: &str) {
+pub(crate) async fn drop_beside(database: &TestDatabase, owner: &Db, name: &str) {
     let own = database
         .url
         .rsplit_once('/')

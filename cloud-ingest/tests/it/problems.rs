@@ -26,6 +26,10 @@ async fn reach_rooms(service: &Service, reached: &mut HashSet<String>) {
     let signed = json!({"email": "boss@example.com", "password": PASSWORD}).to_string();
     let tokens = service.post("/v1/sign-in", "", &signed).await.json();
     let token = tokens["access_token"].as_str().unwrap();
+    let objection = json!({"kind": "objection", "subject": format!("user:{boss}")}).to_string();
+    let written = service.post("/v1/privacy/requests", "", &objection).await;
+    assert_eq!(written.status, 201, "{}", written.body);
+    let refusal = json!({"because": "no"}).to_string();
     let send = async |headers: &str, content: &str| {
         let headers = format!("{file}content-length: {}\r\n{headers}", content.len());
         service
@@ -52,6 +56,13 @@ async fn reach_rooms(service: &Service, reached: &mut HashSet<String>) {
             "",
         )
         .await,
+        service.post("/v1/privacy/requests", "", &objection).await,
+        service
+            .post("/v1/privacy/requests/1/refuse", "", &refusal)
+            .await,
+        service
+            .post("/v1/privacy/requests/1/refuse", "", &refusal)
+            .await,
         service.get("/v1/webhooks/999").await,
         service.get("/v1/webhooks/999/deliveries/9").await,
         service.get("/v1/jobs/dead/999").await,
@@ -66,7 +77,9 @@ async fn reach_rooms(service: &Service, reached: &mut HashSet<String>) {
         send("", "EICAR").await,
         send("", "DOWN").await,
     ] {
-        reached.insert(code(&answer));
+        if answer.status >= 400 {
+            reached.insert(code(&answer));
+        }
     }
 }
 

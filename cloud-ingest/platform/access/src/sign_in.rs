@@ -1,6 +1,6 @@
 //! From a password to a session.
 
-use platform::OrganizationId;
+use platform::{OrganizationId, Scope};
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::Row;
 use vault::Secret;
@@ -62,6 +62,33 @@ impl Access {
         drop(client);
         let organization: OrganizationId = user.get("organization_id");
         self.begin_session(organization, user.get("id"), kind).await
+    }
+
+    /// Somebody gives themselves another password, by the one that they have; wrong ones count as attempts to sign in do.
+    /// Their sessions end, this one included.
+    pub async fn change_password(
+        &self,
+        scope: &Scope,
+        user: i32,
+        old: &str,
+        new: &str,
+    ) -> Result<(), AccessError> {
+        let sql = include_str!("../queries/own_credentials.sql");
+        let client = self.db.system().await?;
+        let row = client.query_opt(sql, &[&user, &scope.organization]).await?;
+        drop(client);
+        let row = row.ok_or(AccessError::Refused)?;
+        let (email, hash): (&str, &str) = (row.get(0), row.get(1));
+        let account: [u8; 32] = Sha256::digest(email.as_bytes()).into();
+        let may = self.count_attempt(&account).await?;
+        if !(self.passwords.check(old, Some(hash)).await? && may) {
+            return Err(AccessError::Refused);
+        }
+        self.set_password(scope, email, new).await?;
+        let client = self.db.system().await?;
+        let forgive = include_str!("../queries/forgive.sql");
+        client.execute(forgive, &[&account.as_slice()]).await?;
+        Ok(())
     }
 
     async fn count_attempt(&self, account: &[u8; 32]) -> Result<bool, AccessError> {

@@ -87,6 +87,10 @@ problems! {
         "Use another address.";
     OwnUser, "own_user", CONFLICT, "One does not do this to oneself",
         "Have somebody else do it who may.";
+    PrivacyRequestOpen, "privacy_request_open", CONFLICT, "There is an open request of this kind for this person already",
+        "Carry it out or refuse it first; `/v1/privacy/requests` lists it.";
+    PrivacyRequestEnded, "privacy_request_ended", CONFLICT, "The request has ended",
+        "Make a new one.";
     WebhookNotFound, "webhook_not_found", NOT_FOUND, "There is no such endpoint of webhooks",
         "`/v1/webhooks` lists those that there are.";
     DeliveryNotFound, "delivery_not_found", NOT_FOUND, "There is no such delivery, or it is forgotten",
