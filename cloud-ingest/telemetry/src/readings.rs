@@ -139,6 +139,13 @@ pub async fn prepare(
     Ok((prepared, left_out))
 }
 
+/// Why a reading cannot be stored, as [`prepare`] would say it; asks nobody.
+pub fn check(source: Source, reading: &Reading<'_>, now: Timestamp) -> Result<(), String> {
+    let plan = plan(source, reading)?;
+    let time_us = Times::until(now).at(reading.time.as_microsecond())?;
+    decode::check_one(&plan, time_us, reading.raw).map(|_| ())
+}
+
 /// What a reading's signal is; one outside the catalogue has no number yet.
 fn plan(source: Source, reading: &Reading<'_>) -> Result<ColumnPlan, String> {
     let name = format!("asset-{}", reading.asset);
@@ -190,6 +197,21 @@ pub async fn take(
 }
 
 impl Readings {
+    /// The number of their source.
+    pub(crate) fn source(&self) -> i16 {
+        self.source
+    }
+
+    /// Which slots are states.
+    pub(crate) fn states(&self) -> &IsState {
+        &self.is_state
+    }
+
+    /// Those that can be stored.
+    pub(crate) fn values(&self) -> impl Iterator<Item = Checked> {
+        self.ready.iter().map(|(_, one)| *one)
+    }
+
     /// How many there are to be stored.
     pub fn len(&self) -> usize {
         self.ready.len()

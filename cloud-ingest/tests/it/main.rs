@@ -24,4 +24,5 @@ mod rooms;
 mod serve;
 mod service;
 mod trackers;
+mod transfer;
 mod webhooks;
