@@ -11,6 +11,7 @@ mod files;
 mod gateway;
 mod http;
 mod isolation;
+mod json_devices;
 mod live;
 mod machine;
 mod migrations;
