@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use devices::{Kind, Register, command};
-use platform::testing::{TestDatabase, assert_commented, on_each_database, prepare_all};
+use platform::testing::{TestDatabase, on_each_database};
 use teltonika::{Arrival, Datagram, Message, MessageCodec, Packet, Stream};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -258,16 +258,5 @@ fn commands_reach_their_tracker_and_its_answer_comes_back() {
             world.until(&state, 1).await;
             world.stop().await;
         }
-    });
-}
-
-#[test]
-fn the_room_is_documented_and_its_statements_fit() {
-    on_each_database(async |database: TestDatabase| {
-        let world = World::on(&database).await;
-        assert_commented(&world.db, "devices").await;
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../devices/queries");
-        assert!(prepare_all(&world.db, &folder).await > 10);
-        world.stop().await;
     });
 }
