@@ -8,6 +8,7 @@ mod config;
 mod contract;
 mod external;
 mod files;
+mod flood;
 mod gateway;
 mod http;
 mod isolation;

@@ -143,6 +143,46 @@ fn an_import_that_is_ended_anywhere_is_completed() {
     });
 }
 
+/// Who is not to be seen is not in a file either, unless it is asked for.
+#[test]
+fn positions_that_are_hidden_stay_hidden() {
+    on_each_database(|database| async move {
+        let world = World::furnished(&database, 8, 300).await;
+        let hidden = *world.assets.keys().next().unwrap();
+        let client = world.db.system().await.unwrap();
+        client
+            .execute(
+                "INSERT INTO platform.position_rule (organization_id, asset_id, since, reason)
+                 SELECT organization_id, id, '2020-01-01', 'contract' FROM platform.asset WHERE id = $1",
+                &[&hidden],
+            )
+            .await
+            .unwrap();
+        let mut lines = Vec::new();
+        for hidden_positions in [true, false] {
+            let selection = Selection {
+                hidden_positions,
+                ..world.selection()
+            };
+            let path = world.folder.path().join(format!("{hidden_positions}.csv"));
+            world.export(&selection, &path).await;
+            let text = fs::read_to_string(&path).unwrap();
+            lines.push(text.lines().map(str::to_owned).collect::<Vec<_>>());
+        }
+        let is_hidden = |line: &String| {
+            line.contains(&format!("Z,{hidden},")) && line.contains("Vehicle.CurrentLocation.")
+        };
+        assert!(lines[0].iter().any(is_hidden));
+        assert!(
+            lines[1]
+                .iter()
+                .any(|line| line.contains("Vehicle.CurrentLocation."))
+        );
+        lines[0].retain(|line| !is_hidden(line));
+        assert_eq!(lines[0], lines[1]);
+    });
+}
+
 #[test]
 fn a_file_is_made_whole_or_not_at_all() {
     on_each_database(|database| async move {

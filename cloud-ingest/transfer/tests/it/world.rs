@@ -48,6 +48,7 @@ pub(crate) fn definitions() -> Vec<SignalDef> {
     vec![
         known("Vehicle.Speed"),
         known("Vehicle.TraveledDistance"),
+        known("Vehicle.CurrentLocation.Latitude"),
         named("M.Temp", scaled("0.390625", "-40")),
         named("M.Temp", scaled("1e-7", "0")),
         named(
