@@ -17,7 +17,9 @@ use telemetry::read;
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
+    external::{Mosquitto, mosquitto},
     gateway::{Gateway, connect},
+    machine::free_address,
     service::{EMBEDDED, Place, Service},
 };
 
@@ -28,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const WITHIN: Duration = Duration::from_secs(60);
 /// Most memory of the service, in kB.
 const MOST_KB: u64 = 300 * 1024;
+
+/// What `scripts/mosquitto` says of queues.
+const LIMITS: &str = "max_inflight_messages 256\nmax_queued_messages 50000\nmax_queued_bytes 268435456\nqueue_qos0_messages false\n";
 
 /// Resident memory of a process, in kB.
 fn resident(pid: u32) -> u64 {
@@ -153,7 +158,20 @@ async fn work(
 #[test]
 fn a_hostile_flood_costs_the_service_no_memory_and_others_no_block() {
     on_each_database(async |database: TestDatabase| {
-        let place = Place::new(&database.url, EMBEDDED);
+        // Who lets strangers in has a broker such as Mosquitto; the embedded one has its turn on plain PostgreSQL.
+        let outside = mosquitto().filter(|_| database.label != "plain");
+        let listen = free_address();
+        let mqtt = match outside {
+            Some(_) => format!("[mqtt]\nbroker = \"mqtt://{listen}\"\n"),
+            None => EMBEDDED.to_owned(),
+        };
+        let place = Place::new(&database.url, &mqtt);
+        let broker = match &outside {
+            Some(program) => {
+                Some(Mosquitto::start(program, place.folder.path(), listen, LIMITS).await)
+            }
+            None => None,
+        };
         let service = place.serve();
         let mut gateways = Vec::new();
         for number in 0..GATEWAYS {
@@ -194,9 +212,14 @@ fn a_hostile_flood_costs_the_service_no_memory_and_others_no_block() {
         flooded.sort_unstable();
         let p99 = |took: &[Duration]| took[(took.len() * 99 / 100).min(took.len() - 1)];
         println!(
-            "{}: {count} messages, {} MB in {lasted:.1?}; at most {} MB resident; answers p50 {:.0?} p99 {:.0?}, without the flood \
+            "{}, {}: {count} messages, {} MB in {lasted:.1?}; at most {} MB resident; answers p50 {:.0?} p99 {:.0?}, without the flood \
              {:.0?} {:.0?}",
             database.label,
+            if broker.is_some() {
+                "Mosquitto"
+            } else {
+                "the embedded broker"
+            },
             bytes >> 20,
             most >> 10,
             flooded[flooded.len() / 2],
@@ -232,5 +255,6 @@ fn a_hostile_flood_costs_the_service_no_memory_and_others_no_block() {
             .get(0);
         assert_eq!(instants, GATEWAYS as i64 * BLOCKS * rounds * 5);
         service.stop();
+        drop(broker);
     });
 }
