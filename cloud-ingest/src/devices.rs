@@ -1,4 +1,4 @@
-//! Devices that are no gateways: the server of trackers, and whoever asks services for theirs.
+//! Devices that are no gateways: the server of trackers, those that publish JSON, and whoever asks services for theirs.
 
 use std::{io, sync::Arc};
 
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vault::Ring;
 
-use crate::config;
+use crate::{config, ingest::json::JsonDevices};
 
 /// Everything of it that runs.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ impl Devices {
         server: Option<Server>,
         teltonika: &config::Teltonika,
         geotab: &config::Geotab,
+        json: Option<JsonDevices>,
         ring: Option<Ring>,
     ) -> Self {
         let stop = CancellationToken::new();
@@ -43,6 +44,9 @@ impl Devices {
                 tracing::info!(%address, "trackers may dial");
             }
             tasks.spawn(server.run(sink.clone(), Arc::clone(&teltonika.elements), stop.clone()));
+        }
+        if let Some(json) = json {
+            tasks.spawn(json.run(stop.clone()));
         }
         if let Some(ring) = ring {
             let settings = poller::Settings::every(geotab.every);

@@ -37,7 +37,7 @@ use crate::{
     config::{Broker, Config, Database},
     devices::{self, Devices},
     http::{self, App},
-    ingest::{Parts, Pipeline, telemetry::Telemetry},
+    ingest::{Parts, Pipeline, json::JsonDevices, telemetry::Telemetry},
     metrics,
     replica::Replica,
     rooms,
@@ -158,7 +158,7 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
     let pipeline = Pipeline::start(Parts {
         store: Telemetry::new(ingestor.clone(), db.clone(), clock.clone()),
         endpoint: endpoint.clone(),
-        shared_group,
+        shared_group: shared_group.clone(),
         signing: config.signing,
         config: config.ingest,
         status: Arc::clone(&status),
@@ -230,6 +230,13 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
         trackers,
         &config.teltonika,
         &config.geotab,
+        config.json.map(|list| JsonDevices {
+            sink: sink.clone(),
+            list,
+            endpoint: endpoint.clone(),
+            shared_group,
+            status: Arc::clone(&status),
+        }),
         config.vault.clone(),
     );
     let works = Works::start(&db, url, &clock, config.vault);

@@ -5,6 +5,7 @@
 //! | `register` | which device speaks of which asset: [`Register`], [`Device`] |
 //! | `record` | what a device sent, before and after it was judged: [`Record`] |
 //! | `sink` | records become rows, once, in one transaction: [`Sink`], [`Along`] |
+//! | [`json`] | what devices say as JSON over MQTT, pure |
 //! | `command` | what devices are told to do |
 //! | `read` | the register and what is not stored, for the API |
 //! | [`metrics`](mod@metrics) | every metric with its cause and what to do |
@@ -14,6 +15,7 @@
 //! again finds itself there, however often, over whichever connection and server it comes.
 
 pub mod command;
+pub mod json;
 pub mod metrics;
 pub mod read;
 mod record;

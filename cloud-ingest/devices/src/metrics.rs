@@ -2,18 +2,19 @@
 
 use telemetry::metrics::{Kind as Sort, Metric};
 
-use crate::{Record, Stored, Why};
+use crate::{Kind, Record, Stored, Why};
 
 const RECORDS: &str = "devices_records_total";
 const UNREAD: &str = "devices_unread_values_total";
+const UNREADABLE: &str = "devices_unreadable_messages_total";
 
 /// All metrics of this room.
-pub const TABLE: [Metric; 2] = [
+pub const TABLE: [Metric; 3] = [
     Metric {
         name: RECORDS,
         labels: &["kind", "verdict"],
         kind: Sort::Counter,
-        cause: "A record of a device was dealt with; verdict: stored, again (it was stored before), refused (it cannot be true).",
+        cause: "A record of a device was dealt with; verdict: stored, again (it was stored before), refused (it cannot be true, or comes too late).",
         action: "again grows like stored: acknowledgements do not reach devices. refused: devices.refused has the record and the reason; mostly a clock that is wrong.",
     },
     Metric {
@@ -21,7 +22,14 @@ pub const TABLE: [Metric; 2] = [
         labels: &["reason"],
         kind: Sort::Counter,
         cause: "A value of a stored record was not stored; reason: unmapped (no list says what it means), impossible.",
-        action: "devices.unread says which: put what is worth having into avl.toml or geotab.toml; what is impossible is mostly a device's word for `not available`.",
+        action: "devices.unread says which: put what is worth having into avl.toml, geotab.toml or json.toml; what is impossible is mostly a device's word for `not available`.",
+    },
+    Metric {
+        name: UNREADABLE,
+        labels: &["kind"],
+        kind: Sort::Counter,
+        cause: "A message of a registered device could not be read; nothing of it is stored.",
+        action: "devices.refused has it (reason unreadable, the first thousand of each device) with what is wrong: the device's program has to be put right.",
     },
 ];
 
@@ -48,4 +56,8 @@ pub(crate) fn stored(records: &[Record], stored: Stored) {
 
 pub(crate) fn unread(why: Why) {
     metrics::counter!(UNREAD, "reason" => why.word()).increment(1);
+}
+
+pub(crate) fn unreadable(kind: Kind) {
+    metrics::counter!(UNREADABLE, "kind" => kind.word()).increment(1);
 }

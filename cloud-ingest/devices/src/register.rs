@@ -26,7 +26,7 @@ pub enum Kind {
     Teltonika,
     /// A vehicle of a MyGeotab database; its key is `database/id`.
     Geotab,
-    /// A device that publishes JSON; its key is the last level of its topic.
+    /// A device that publishes JSON over MQTT ([`crate::json`]); its key is the last level of its topic.
     Json,
 }
 

@@ -1,7 +1,7 @@
 //! Records become rows, each once.
 //!
 //! One transaction: lock the devices in the order of their numbers; remember the records, leaving out those that are
-//! remembered already; write the rows of the new ones; count; whatever else has to be true with them ([`Along`]); COMMIT.
+//! remembered already, and those that are so old that they may have been forgotten; write the rows of the new ones; count; whatever else has to be true with them ([`Along`]); COMMIT.
 //! What this returns may be acknowledged.
 
 use std::{
@@ -14,13 +14,15 @@ use deadpool_postgres::Transaction;
 use jiff::{SignedDuration, Timestamp};
 use platform::{Backoff, Clock, Db, DbError, Failure};
 use shared_protocol::{Digest, Source};
-use telemetry::readings::{Reading, ReadingsError, prepare, take};
+use telemetry::readings::{Reading, ReadingsError, earliest, prepare, take};
 
-use crate::{Record, Unread, Why, metrics};
+use crate::{Device, Record, Unread, Why, metrics};
 
 /// Longest that one transaction may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LONGEST_DETAIL: usize = 500;
+/// Most messages of one device that are kept although they cannot be read.
+const MOST_UNREADABLE: i64 = 1000;
 /// 2000-01-01, before all devices.
 const EARLIEST: Timestamp = Timestamp::constant(946_684_800, 0);
 
@@ -40,7 +42,7 @@ pub struct Stored {
     pub new: u64,
     /// Stored or refused before.
     pub again: u64,
-    /// Kept in `devices.refused`, for they cannot be true.
+    /// Kept in `devices.refused`, for they cannot be true, or come too late.
     pub refused: u64,
 }
 
@@ -66,16 +68,32 @@ pub struct Sink {
 struct Judged<'a> {
     record: &'a Record,
     unread: Vec<Unread>,
-    refusal: Option<String>,
+    refusal: Option<Refusal>,
 }
 
+/// Why a record is kept in `devices.refused`: a word, and the rest for people.
+type Refusal = (&'static str, String);
+
 /// Why a record cannot have been made then.
-fn impossible_time(time: Timestamp, now: Timestamp) -> Option<String> {
+fn impossible_time(time: Timestamp, now: Timestamp) -> Option<Refusal> {
     let latest = now
         .saturating_add(SignedDuration::from_hours(24))
         .unwrap_or(Timestamp::MAX);
-    (!(EARLIEST..=latest).contains(&time))
-        .then(|| format!("{time} cannot be its time: it is before 2000 or more than a day ahead"))
+    (!(EARLIEST..=latest).contains(&time)).then(|| {
+        let detail =
+            format!("{time} cannot be its time: it is before 2000 or more than a day ahead");
+        ("impossible_time", detail)
+    })
+}
+
+/// Why a record comes too late to know whether it was stored before.
+fn too_old(time: Timestamp, earliest: Timestamp) -> Option<Refusal> {
+    (time < earliest).then(|| {
+        let detail = format!(
+            "{time} is before {earliest}: whether it was stored before is not known any more (telemetry.retention, taken)"
+        );
+        ("too_old", detail)
+    })
 }
 
 impl Sink {
@@ -126,6 +144,42 @@ impl Sink {
             tracing::warn!(detail, "what devices sent is not stored yet, trying again");
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Keeps a message that cannot be read, once, with the reason; of one device at most [`MOST_UNREADABLE`]. `false`: it was
+    /// not kept.
+    pub async fn refuse(
+        &self,
+        device: &Device,
+        payload: &[u8],
+        detail: &str,
+    ) -> Result<bool, StoreError> {
+        let later = |error: DbError| StoreError::Later(error.to_string());
+        let client = self.db.system().await.map_err(later)?;
+        let sql = include_str!("../queries/refuse_message.sql");
+        let digest = Digest::of(payload);
+        let detail: String = detail
+            .chars()
+            .filter(|c| *c != '\0')
+            .take(LONGEST_DETAIL)
+            .collect();
+        let now = self.clock.now();
+        let kept = client
+            .execute(
+                sql,
+                &[
+                    &device.id,
+                    &digest.0.as_slice(),
+                    &detail,
+                    &payload,
+                    &now,
+                    &MOST_UNREADABLE,
+                ],
+            )
+            .await
+            .map_err(|error| later(error.into()))?;
+        metrics::unreadable(device.kind);
+        Ok(kept > 0)
     }
 
     async fn attempt(
@@ -180,9 +234,13 @@ impl Sink {
             return Ok(None);
         }
         let new = new_ones(&tx, source, &judged, now).await?;
-        ready
-            .store(&tx, |at| new.contains(&places[at].0), now)
-            .await?;
+        let earliest = earliest(&tx).await?;
+        for judged in &mut judged {
+            let time = judged.record.time;
+            judged.refusal = judged.refusal.take().or_else(|| too_old(time, earliest));
+        }
+        let is_stored = |place: usize| new.contains(&place) && judged[place].refusal.is_none();
+        ready.store(&tx, |at| is_stored(places[at].0), now).await?;
         let mut stored = Stored {
             again: (judged.len() - new.len()) as u64,
             ..Stored::default()
@@ -272,8 +330,11 @@ async fn refuse(tx: &Transaction<'_>, new: &[&Judged<'_>], now: Timestamp) -> Re
         .iter()
         .map(|(record, _)| record.digest.0.as_slice())
         .collect();
-    let reasons = vec!["impossible_time"; refused.len()];
-    let details: Vec<&str> = refused.iter().map(|(_, detail)| detail.as_str()).collect();
+    let reasons: Vec<&str> = refused.iter().map(|(_, refusal)| refusal.0).collect();
+    let details: Vec<&str> = refused
+        .iter()
+        .map(|(_, refusal)| refusal.1.as_str())
+        .collect();
     let payloads: Vec<&[u8]> = refused
         .iter()
         .map(|(record, _)| record.payload.as_slice())

@@ -127,6 +127,14 @@ fn die_with_the_router() {
     }));
 }
 
+/// A log in memory of so many pieces.
+const fn small(pieces: usize) -> SegmentConfig {
+    SegmentConfig {
+        max_segment_size: 64 << 10,
+        max_segment_count: pieces,
+    }
+}
+
 fn config(listen: SocketAddr) -> Config {
     let server = ServerSettings {
         name: "v5".to_owned(),
@@ -151,13 +159,12 @@ fn config(listen: SocketAddr) -> Config {
             max_segment_size: 4 << 20,
             max_segment_count: 8,
             // and 256 KiB for what one gateway is told.
-            custom_segment: Some(HashMap::from([(
-                "patio/1/+/down/#".to_owned(),
-                SegmentConfig {
-                    max_segment_size: 64 << 10,
-                    max_segment_count: 4,
-                },
-            )])),
+            custom_segment: Some(HashMap::from([
+                ("patio/1/+/down/#".to_owned(), small(4)),
+                (::devices::json::answer_topic("+"), small(4)),
+                // 4 MiB for all that devices with JSON say.
+                (::devices::json::ALL.to_owned(), small(64)),
+            ])),
             ..RouterConfig::default()
         },
         v5: Some(HashMap::from([("v5".to_owned(), server)])),

@@ -3,6 +3,7 @@
 //! - `failure`: what is said, and the status
 //! - `gateways` · `devices` · `commands` · `database` · `backup` · `quarantine` · `configuration`: one command each; `people`: organisations, users, keys
 //! - `privacy`: personal data, and what people ask about theirs
+//! - `transfer`: samples leave and come in as files
 //! - `safety`: the audit trail and the keys that seal secrets
 //! - the long-running ones are `crate::serve` and `crate::broker::child`
 
@@ -18,6 +19,7 @@ mod people;
 mod privacy;
 mod quarantine;
 mod safety;
+mod transfer;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -115,6 +117,16 @@ enum Command {
     /// Messages that could not be used.
     #[command(subcommand)]
     Quarantine(quarantine::Command),
+    /// Write stored samples to a file, CSV or Parquet, in the order of time: of some assets, or of all of an organisation.
+    ///
+    /// Each row carries the raw integer with its exact scale, so that what is imported from the file is the same bit for bit.
+    /// The file appears when it is whole.
+    Export(Box<transfer::Export>),
+    /// Store the samples of a file that `export` has written, each once.
+    ///
+    /// A file with anything wrong in it is refused as a whole, with line (or row), column and reason. What is stored already is
+    /// not stored again: importing twice, or where the file came from, changes nothing, and after a crash it stores the rest.
+    Import(Box<transfer::Import>),
     /// The audit trail: who did what.
     #[command(subcommand)]
     Audit(safety::Audit),
@@ -235,6 +247,8 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Backup(command) => in_runtime(backup::run(*command)),
         Command::Command(command) => in_runtime(commands::run(command)),
         Command::Quarantine(command) => in_runtime(quarantine::run(command)),
+        Command::Export(command) => in_runtime(transfer::export(*command)),
+        Command::Import(command) => in_runtime(transfer::import(*command)),
         Command::Audit(command) => in_runtime(safety::audit(command)),
         Command::Privacy(command) => in_runtime(privacy::run(command)),
         Command::Vault(command) => in_runtime(safety::vault(command)),

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use ::devices::json;
 use config_file::{Fault, Faults, HostPort, Spans};
 use serde::Deserialize;
 use shared_protocol::SigningKey;
@@ -46,6 +47,8 @@ pub struct Config {
     pub signing: SigningKey,
     /// The server of Teltonika trackers.
     pub teltonika: Teltonika,
+    /// Devices that speak JSON over MQTT.
+    pub json: Option<Arc<json::List>>,
     /// What is asked of MyGeotab.
     pub geotab: Geotab,
     /// The keys that seal secrets.
@@ -183,6 +186,7 @@ struct File {
     mqtt: Mqtt,
     ingest: Ingest,
     teltonika: TeltonikaTable,
+    json: JsonTable,
     geotab: Geotab,
     keys: Keys,
     files: files::Table,
@@ -209,6 +213,13 @@ struct TeltonikaTable {
     connections: usize,
     commands: String,
     elements: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JsonTable {
+    enabled: bool,
+    signals: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -276,6 +287,7 @@ impl Config {
         }
         let broker = resolve_broker(mqtt, spans, &mut faults);
         let teltonika = resolve_teltonika(&file.teltonika, spans, &mut faults);
+        let json = resolve_json(&file.json, spans, &mut faults);
         let signing = spans
             .existing_file("keys.signing", &file.keys.signing)
             .and_then(|path| {
@@ -294,6 +306,7 @@ impl Config {
                 broker,
                 ingest: file.ingest,
                 teltonika,
+                json,
                 geotab: file.geotab,
                 links: files::links(&signing),
                 signing,
@@ -307,6 +320,29 @@ impl Config {
             }
         }
     }
+}
+
+/// What names of devices that speak JSON mean; `None`: they are not wanted.
+fn resolve_json(
+    table: &JsonTable,
+    spans: &Spans,
+    faults: &mut Vec<Fault>,
+) -> Option<Arc<json::List>> {
+    let read = |place: PathBuf| {
+        let text = std::fs::read_to_string(&place).map_err(|error| error.to_string())?;
+        json::List::read(&text)
+    };
+    let own = table.signals.as_deref().and_then(|path| {
+        let key = "json.signals";
+        spans
+            .existing_file(key, path)
+            .and_then(|place| read(place).map_err(|problem| spans.problem(key, problem)))
+            .map_err(|fault| faults.push(fault))
+            .ok()
+    });
+    table
+        .enabled
+        .then(|| own.map_or_else(json::List::shipped, Arc::new))
 }
 
 fn resolve_teltonika(table: &TeltonikaTable, spans: &Spans, faults: &mut Vec<Fault>) -> Teltonika {

@@ -34,6 +34,12 @@ pub static SCHEMA: Schema = Schema {
         )
         .presence(Presence::Default("{}")),
         Key::table(
+            "json",
+            &JSON,
+            "Devices that publish JSON to the same broker.",
+        )
+        .presence(Presence::Default("{}")),
+        Key::table(
             "geotab",
             &GEOTAB,
             "The MyGeotab databases that `cloud-ingest geotab add` names.",
@@ -206,6 +212,28 @@ static MQTT: Schema = Schema {
             Kind::Path,
             "\"ingest.key\"",
             "Private key of that certificate.",
+        ),
+    ],
+};
+
+static JSON: Schema = Schema {
+    name: "json",
+    about: "Devices that publish JSON to the same broker (cloud-ingest/devices/data/json.schema.json says what).",
+    keys: &[
+        Key::with_default(
+            "enabled",
+            Kind::Bool,
+            "false",
+            "true",
+            "Whether they are listened to. An external broker has to give each the right to write to patio/json/1/KEY and to \
+             read patio/json/1/KEY/stored, and this program the right to the reverse.",
+        ),
+        Key::optional(
+            "signals",
+            Kind::Path,
+            "\"json.toml\"",
+            "What the names mean that they use beside the catalogue's; without it, the list that ships \
+             (cloud-ingest/devices/data/json.toml, where the form is explained).",
         ),
     ],
 };

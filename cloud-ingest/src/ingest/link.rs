@@ -256,7 +256,7 @@ pub(crate) async fn connect(options: MqttOptions) -> Result<(AsyncClient, EventL
 }
 
 /// Subscribes, and returns the messages that came before the broker said that we are (MQTT 5, 3.8.4).
-async fn subscribe(
+pub(crate) async fn subscribe(
     client: &AsyncClient,
     events: &mut EventLoop,
     filters: &[String],

@@ -10,7 +10,7 @@ use std::{collections::HashMap, ops::Range};
 use jiff::Timestamp;
 use shared_protocol::{Encoding, Record, SampleBody, SignalId};
 
-pub(crate) use self::single::{Checked, check_one, rows_of};
+pub(crate) use self::single::{Checked, Stored, check_one, rows_of};
 use crate::{
     columns::{ColumnPlan, EpochColumns, Target},
     layout::{Slot, layout},

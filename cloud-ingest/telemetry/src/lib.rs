@@ -2,6 +2,7 @@
 //!
 //! - [`Ingestor`] (`ingest/`): deliveries in, [`Outcome`]s out, [`acks`] of them for the gateways; [`hello`]
 //! - [`readings`]: the same for devices that seal no blocks, in the transaction of whoever brings them
+//! - [`samples`]: samples exactly as they are stored, out of the tables and into them once: for files
 //! - [`command`](mod@command): what gateways are told to do, and what became of it
 //! - [`storage`]: [`prepare_storage`] makes the catalogue's columns and the partitions that samples need, [`retain`]
 //!   removes what is old
@@ -27,6 +28,7 @@ pub mod ranges;
 pub mod read;
 pub mod readings;
 pub mod rollup;
+pub mod samples;
 pub mod storage;
 mod trouble;
 

@@ -4,7 +4,8 @@
 //! 1. Before the transaction [`prepare`] checks readings, turns them into rows and makes sure of every row that the
 //!    transaction will lock. What does not fit is told, one by one, and is not stored.
 //! 2. In the transaction [`take`] says which keys are new. A key is a digest of what makes a record itself; another
-//!    transaction that takes the same one waits for this one's end.
+//!    transaction that takes the same one waits for this one's end. Keys are forgotten after a while
+//!    (`telemetry.retention`): what was measured before [`earliest`] is not to be stored.
 //! 3. [`Readings::store`] writes rows, marks of roll-ups, latest values and state changes. It comes last before COMMIT:
 //!    it locks rows of latest values in the order of their keys.
 //!
@@ -14,7 +15,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use deadpool_postgres::Transaction;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use platform::{Client, Failure};
 use shared_protocol::{Column, Digest, SignalDef, SignalRef, Source};
 
@@ -139,6 +140,13 @@ pub async fn prepare(
     Ok((prepared, left_out))
 }
 
+/// Why a reading cannot be stored, as [`prepare`] would say it; asks nobody.
+pub fn check(source: Source, reading: &Reading<'_>, now: Timestamp) -> Result<(), String> {
+    let plan = plan(source, reading)?;
+    let time_us = Times::until(now).at(reading.time.as_microsecond())?;
+    decode::check_one(&plan, time_us, reading.raw).map(|_| ())
+}
+
 /// What a reading's signal is; one outside the catalogue has no number yet.
 fn plan(source: Source, reading: &Reading<'_>) -> Result<ColumnPlan, String> {
     let name = format!("asset-{}", reading.asset);
@@ -189,7 +197,35 @@ pub async fn take(
         .collect())
 }
 
+/// Before when records are not taken: whether one measured earlier was stored before is not known any more. Nothing is
+/// forgotten until the transaction ends.
+pub async fn earliest(tx: &Transaction<'_>) -> Result<Timestamp, ReadingsError> {
+    let statement = tx
+        .prepare_cached(include_str!("../queries/forgotten.sql"))
+        .await?;
+    let until: Timestamp = tx.query_one(&statement, &[]).await?.get("until");
+    // No record was taken more than a day before it was measured.
+    Ok(until
+        .saturating_add(SignedDuration::from_hours(24))
+        .unwrap_or(Timestamp::MAX))
+}
+
 impl Readings {
+    /// The number of their source.
+    pub(crate) fn source(&self) -> i16 {
+        self.source
+    }
+
+    /// Which slots are states.
+    pub(crate) fn states(&self) -> &IsState {
+        &self.is_state
+    }
+
+    /// Those that can be stored.
+    pub(crate) fn values(&self) -> impl Iterator<Item = Checked> {
+        self.ready.iter().map(|(_, one)| *one)
+    }
+
     /// How many there are to be stored.
     pub fn len(&self) -> usize {
         self.ready.len()

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// Debian puts it where only root looks.
-fn mosquitto() -> Option<PathBuf> {
+pub(crate) fn mosquitto() -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     let folders = path.split(':').chain(["/usr/sbin", "/usr/local/sbin"]);
     folders
@@ -31,13 +31,18 @@ fn mosquitto() -> Option<PathBuf> {
         .find(|program| program.exists())
 }
 
-struct Mosquitto {
+pub(crate) struct Mosquitto {
     child: Child,
     plain: SocketAddr,
 }
 
 impl Mosquitto {
-    async fn start(program: &Path, folder: &Path, plain: SocketAddr, more: &str) -> Self {
+    pub(crate) async fn start(
+        program: &Path,
+        folder: &Path,
+        plain: SocketAddr,
+        more: &str,
+    ) -> Self {
         let config = folder.join("mosquitto.conf");
         let text = format!(
             "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nmessage_size_limit 1048576\n{more}",

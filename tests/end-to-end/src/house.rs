@@ -112,7 +112,7 @@ struct Ports {
 }
 
 /// A port that is free now. Another program may take it before it is used; then starting fails and says so.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

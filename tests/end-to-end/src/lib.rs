@@ -4,9 +4,11 @@
 //! - [`process`]: a program that runs, its log, its end (by signal, or by kill -9)
 //! - [`house`]: configuration files, keys and the order of starting and stopping
 //! - [`check`]: the database against what the depot really said
+//! - [`server`]: a PostgreSQL of a test's own, which may be killed
 //! - [`live`]: the status on the screen
 
 pub mod check;
 pub mod house;
 pub mod live;
 pub mod process;
+pub mod server;

@@ -22,7 +22,40 @@ enum What {
     Extra(i32, Number),
 }
 
+/// What makes a stored value itself, but for its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Stored {
+    pub(crate) time_us: i64,
+    pub(crate) asset: i32,
+    pub(crate) is_extra: bool,
+    /// The slot, or the number of a signal outside the catalogue.
+    pub(crate) signal: i32,
+    /// Steps, raw integer, or the bits of a float.
+    pub(crate) bits: i64,
+}
+
 impl Checked {
+    /// Whose it is.
+    pub(crate) fn asset(&self) -> i32 {
+        self.asset
+    }
+
+    /// What it is once it is stored.
+    pub(crate) fn stored(&self) -> Stored {
+        let (signal, bits) = match self.what {
+            What::Cell(cell) => (i32::from(cell.slot), cell.steps),
+            What::Extra(signal, Number::Raw(raw)) => (signal, raw),
+            What::Extra(signal, Number::Value(value)) => (signal, value.to_bits().cast_signed()),
+        };
+        Stored {
+            time_us: self.time_us,
+            asset: self.asset,
+            is_extra: self.is_extra(),
+            signal,
+            bits,
+        }
+    }
+
     /// Whether its signal is outside the catalogue.
     pub(crate) fn is_extra(&self) -> bool {
         matches!(self.what, What::Extra(..))

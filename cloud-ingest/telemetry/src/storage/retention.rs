@@ -99,6 +99,11 @@ async fn remove(
             retained.partitions += usize::try_from(dropped).unwrap_or_default();
         }
     } else if let Some((name, time)) = BY_ROW.into_iter().find(|(name, _)| *name == what) {
+        if name == "taken" {
+            // First it is said, then it is done: nobody takes what may be gone.
+            let sql = include_str!("../../queries/forget.sql");
+            client.execute(sql, &[&horizon]).await?;
+        }
         retained.rows += delete(client, name, time, horizon).await?;
     } else {
         tracing::warn!(

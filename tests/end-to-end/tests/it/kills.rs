@@ -1,15 +1,13 @@
-//! Gateway, cloud and broker are killed at random while a depot runs: nothing that the gateway had made durable is lost,
-//! nothing is stored twice, and no value is another than the depot's.
+//! Gateway, cloud, broker and database are killed at random while a depot runs: nothing that the gateway had made durable is
+//! lost, nothing is stored twice, and no value is another than the depot's.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use end_to_end::{
     check,
     house::{House, Options},
     live::Report,
+    server::{Server, children},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use rustix::process::{Pid, Signal, kill_process};
@@ -21,25 +19,13 @@ enum Victim {
     Edge,
     Cloud,
     Broker,
+    /// The whole server.
+    Database,
+    /// One of its processes: it recovers by itself.
+    DatabaseProcess,
 }
 
-/// The child processes of a process: the cloud's broker.
-fn children(parent: u32) -> Vec<i32> {
-    let tasks = fs::read_dir(format!("/proc/{parent}/task"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    tasks
-        .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
-        .flat_map(|text| {
-            text.split_whitespace()
-                .filter_map(|id| id.parse().ok())
-                .collect::<Vec<_>>()
-        })
-        .collect()
-}
-
-async fn kill(house: &mut House, victim: Victim) {
+async fn kill(house: &mut House, server: &mut Option<Server>, victim: Victim, random: &mut StdRng) {
     match victim {
         Victim::Edge => {
             house.edge.as_mut().unwrap().kill().await.unwrap();
@@ -54,6 +40,11 @@ async fn kill(house: &mut House, victim: Victim) {
                 // It may have ended by itself meanwhile.
                 let _ = kill_process(Pid::from_raw(child).unwrap(), Signal::KILL);
             }
+        }
+        Victim::Database => server.as_mut().unwrap().kill().await.unwrap(),
+        Victim::DatabaseProcess => {
+            let choose = |count| random.random_range(0..count);
+            server.as_mut().unwrap().kill_one(choose).await.unwrap();
         }
     }
 }
@@ -80,9 +71,14 @@ pub(crate) async fn drain(house: &mut House) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_at_random_lose_and_duplicate_nothing() {
-    let Some((flavour, url)) = databases().into_iter().next() else {
-        return;
-    };
+    let databases = databases();
+    for (flavour, url) in &databases {
+        let time = Duration::from_secs(seconds(30)) / databases.len() as u32;
+        kills_on(flavour, url, time).await;
+    }
+}
+
+async fn kills_on(flavour: &str, url: &str, time: Duration) {
     let seed = std::env::var("PATIO_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok())
@@ -90,6 +86,19 @@ async fn kills_at_random_lose_and_duplicate_nothing() {
     println!("PATIO_SEED={seed} repeats this run's choices; database: {flavour}");
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
+    let mut victims = vec![Victim::Edge, Victim::Cloud, Victim::Broker];
+    // The server that all tests share is nobody's to kill.
+    let mut server = match Server::like(url).await {
+        Ok(server) => {
+            victims.extend([Victim::Database, Victim::DatabaseProcess]);
+            Some(server)
+        }
+        Err(reason) => {
+            eprintln!("skipped: kills of the database ({flavour}): {reason:#}");
+            None
+        }
+    };
+    let url = server.as_ref().map_or_else(|| url.to_owned(), Server::url);
     let database_url = check::fresh_database(&url, "patio_kills").await.unwrap();
     let options = Options {
         folder: folder.path().to_owned(),
@@ -103,12 +112,16 @@ async fn kills_at_random_lose_and_duplicate_nothing() {
     let mut house = House::set_up(options).await.unwrap();
     house.start_cloud().await.unwrap();
     house.start_edge().unwrap();
-    let end = Instant::now() + Duration::from_secs(seconds(30));
+    let end = Instant::now() + time;
     let mut kills = Vec::new();
-    while kills.len() < at_least(1000) || Instant::now() < end {
+    while kills.len() < at_least(1000).max(victims.len()) || Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(random.random_range(20..1200))).await;
-        let victim = [Victim::Edge, Victim::Cloud, Victim::Broker][random.random_range(0..3)];
-        kill(&mut house, victim).await;
+        // Each of them once at least, however short the time is.
+        let victim = match victims.get(kills.len()) {
+            Some(victim) => *victim,
+            None => victims[random.random_range(0..victims.len())],
+        };
+        kill(&mut house, &mut server, victim, &mut random).await;
         kills.push(victim);
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -122,12 +135,14 @@ async fn kills_at_random_lose_and_duplicate_nothing() {
         .unwrap();
     let count = |victim| kills.iter().filter(|killed| **killed == victim).count();
     println!(
-        "{} kills (gateway {}, cloud {}, broker {}): {} samples made durable, {} stored, {} duplicated, {} wrong; \
-         {} were in the gateway's memory when it was killed",
+        "{} kills on {flavour} (gateway {}, cloud {}, broker {}, database {}, a process of it {}): {} samples made durable, \
+         {} stored, {} duplicated, {} wrong; {} were in the gateway's memory when it was killed",
         kills.len(),
         count(Victim::Edge),
         count(Victim::Cloud),
         count(Victim::Broker),
+        count(Victim::Database),
+        count(Victim::DatabaseProcess),
         verdict.ledger.produced,
         verdict.stored,
         verdict.report.total.duplicated,

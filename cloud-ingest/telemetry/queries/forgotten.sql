@@ -1,0 +1,1 @@
+SELECT f.until FROM telemetry.forgotten AS f FOR SHARE

@@ -1,0 +1,109 @@
+//! `export` and `import` from the outside: what they say, their status, and kill -9.
+
+use std::{path::Path, process::Output, time::Duration};
+
+use platform::testing::{TestDatabase, on_each_database};
+use shared_protocol::Stream;
+use telemetry::read;
+
+use crate::{
+    machine::{program, stderr},
+    service::{EMBEDDED, Place},
+};
+
+const WALL_US: i64 = 1_760_000_000_000_000;
+
+fn import(place: &Place, file: &Path, more: &[&str]) -> Output {
+    program()
+        .arg("import")
+        .arg(file)
+        .args(more)
+        .args(["--database", &place.database])
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn files_go_out_and_come_in_once() {
+    on_each_database(async |database: TestDatabase| {
+        let place = Place::new(&database.url, EMBEDDED);
+        let service = place.serve();
+        let mut gateway = place.gateway("depot-1");
+        gateway.columns();
+        for n in 0..200 {
+            gateway.samples(Stream::Live, 20, WALL_US + n * 20_000_000);
+        }
+        let (patience, within) = (Duration::from_secs(2), Duration::from_secs(60));
+        gateway.deliver(&service.broker, patience, within).await;
+        let db = database.connect().await;
+        let client = db.system().await.unwrap();
+        let sum = async || {
+            let counts = read::counts(&client, None).await.unwrap();
+            counts.iter().map(|count| count.samples).sum::<i64>()
+        };
+        let stored = sum().await;
+        // Nothing else writes from here on.
+        service.stop();
+        let organization = |name: &'static str| ["--organization", name];
+        for name in ["all.csv", "all.parquet"] {
+            let file = place.folder.path().join(name);
+            let path = file.to_str().unwrap();
+            let said = place.run(&["export", "--out", path]);
+            assert_eq!(said.trim(), format!("{path}: {stored} samples"));
+            let said = place.run(&["import", path]);
+            assert_eq!(
+                said.trim(),
+                format!("{path}: {stored} samples, 0 of them new")
+            );
+            // Another organisation has other assets.
+            let elsewhere = import(&place, &file, &organization("nobody"));
+            assert_eq!(elsewhere.status.code(), Some(2), "{}", stderr(&elsewhere));
+            place.run(&["organization", "add", "other"]);
+            let elsewhere = import(&place, &file, &organization("other"));
+            assert_eq!(elsewhere.status.code(), Some(2));
+            assert!(
+                stderr(&elsewhere).contains("asset: the organisation has no asset"),
+                "{}",
+                stderr(&elsewhere)
+            );
+            let short = import(&place, &file, &["--samples", "7"]);
+            assert_eq!(short.status.code(), Some(2));
+            assert_eq!(sum().await, stored);
+            client
+                .batch_execute("DELETE FROM telemetry.sample; DELETE FROM telemetry.extra")
+                .await
+                .unwrap();
+            place.run(&["import", path, "--check"]);
+            assert_eq!(sum().await, 0);
+            // Killed at a later point each time, until it gets through.
+            let mut patience = Duration::from_millis(50);
+            loop {
+                let mut child = program()
+                    .arg("import")
+                    .arg(&file)
+                    .args(["--database", &place.database])
+                    .stdout(std::process::Stdio::null())
+                    .spawn()
+                    .unwrap();
+                tokio::time::sleep(patience).await;
+                if let Some(status) = child.try_wait().unwrap() {
+                    assert!(status.success());
+                    break;
+                }
+                child.kill().unwrap();
+                child.wait().unwrap();
+                patience = patience * 3 / 2;
+            }
+            assert_eq!(sum().await, stored);
+        }
+        let out = place.folder.path().join("all.csv");
+        let again = program()
+            .args(["export", "--out"])
+            .arg(&out)
+            .args(["--database", &place.database])
+            .output()
+            .unwrap();
+        assert_eq!(again.status.code(), Some(2));
+        assert!(stderr(&again).contains("it is there already"));
+    });
+}
