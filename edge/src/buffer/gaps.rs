@@ -15,7 +15,7 @@ use super::{
     database::delete_block,
     error::StoreError,
     sealer::{ROOM_OF_A_BLOCK, Sealer, signed},
-    store::{SEEN, TO_SEND, UNSEEN},
+    store::{IN_DOUBT, SEEN, TO_SEND, UNSEEN},
     thin::MOST_PASSES,
 };
 
@@ -124,7 +124,7 @@ impl Sealer<'_> {
                     row.get(1)?,
                     row.get(2)?,
                     row.get(3)?,
-                    row.get::<_, i64>(4)? == SEEN,
+                    matches!(row.get(4)?, SEEN | IN_DOUBT),
                 ))
             })?;
         let mut record = Record {
@@ -154,7 +154,12 @@ impl Sealer<'_> {
                 record = both;
             }
         }
-        let bytes = self.write(&record, number, reason)?;
+        let bytes = self.write(
+            &record,
+            number,
+            reason,
+            if seen { IN_DOUBT } else { UNSEEN },
+        )?;
         freed += (record.length - signed(bytes.len())).max(0).cast_unsigned();
         Ok(Left { freed, bytes })
     }
@@ -179,7 +184,7 @@ impl Sealer<'_> {
             stream,
             seq: record.seq.cast_unsigned(),
         };
-        self.write(&record, number, DropReason::Quota)?;
+        self.write(&record, number, DropReason::Quota, UNSEEN)?;
         Ok(true)
     }
 
@@ -193,7 +198,8 @@ impl Sealer<'_> {
         let found = self
             .transaction
             .prepare_cached(&format!(
-                "SELECT id, place, seq, last, gone, thinned, length, offered <> {SEEN} AND gap IS ?4 FROM block
+                "SELECT id, place, seq, last, gone, thinned, length,
+                    offered NOT IN ({SEEN}, {IN_DOUBT}) AND gap IS ?4 FROM block
                  WHERE epoch = ?1 AND stream = ?2 AND state = {TO_SEND} AND seq <= ?3 ORDER BY seq DESC LIMIT 1"
             ))?
             .query_row(params![epoch, stream.number(), number, reason.name()], |row| {
@@ -220,6 +226,7 @@ impl Sealer<'_> {
         record: &Record,
         number: BlockNumber,
         reason: DropReason,
+        offered: i64,
     ) -> Result<Vec<u8>, StoreError> {
         let number = BlockNumber {
             seq: record.seq.cast_unsigned(),
@@ -229,10 +236,7 @@ impl Sealer<'_> {
         self.replace(record.id, &bytes, 0, MOST_PASSES)?;
         self.transaction
             .prepare_cached(
-                &format!(
-                "UPDATE block SET seq = ?2, last = ?3, place = ?4, gone = ?5, thinned = ?6, gap = ?7,
-                    offered = iif(offered = {SEEN}, {SEEN}, {UNSEEN}) WHERE id = ?1"
-            ),
+                "UPDATE block SET seq = ?2, last = ?3, place = ?4, gone = ?5, thinned = ?6, gap = ?7, offered = ?8 WHERE id = ?1",
             )?
             .execute(params![
                 record.id,
@@ -241,7 +245,8 @@ impl Sealer<'_> {
                 record.place,
                 record.gone,
                 record.thinned,
-                reason.name()
+                reason.name(),
+                offered
             ])?;
         Ok(bytes)
     }

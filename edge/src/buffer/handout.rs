@@ -205,7 +205,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let order = if newest { "DESC" } else { "ASC" };
         let transaction = self.connection.transaction()?;
-        for found in found.iter().filter(|found| found.offered != SEEN) {
+        let news = |found: &&Found| matches!(found.offered, UNSEEN | MAY_BE_SEEN);
+        for found in found.iter().filter(news) {
             transaction
                 .prepare_cached(&format!("UPDATE block SET offered = {SEEN} WHERE id = ?1"))?
                 .execute([found.row])?;

@@ -69,6 +69,14 @@ pub struct Sample {
 }
 
 impl Sample {
+    fn of((column, time_us, raw): (u32, i64, i64)) -> Self {
+        Self {
+            column,
+            time_us,
+            raw,
+        }
+    }
+
     fn tuple(&self) -> (u32, i64, i64) {
         (self.column, self.time_us, self.raw)
     }

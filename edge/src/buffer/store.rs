@@ -119,6 +119,8 @@ pub(super) const SEEN: i64 = 1;
 /// The uplink may be given it at any moment, without another fsync: nobody has it as long as this run knows of nothing, but the
 /// next run has to think so.
 pub(super) const MAY_BE_SEEN: i64 = 2;
+/// This is the record of a block that was dropped when somebody could have it: the cloud may have stored it after all.
+pub(super) const IN_DOUBT: i64 = 3;
 
 /// The database, in its folder.
 pub(super) const DATABASE: &str = "buffer.sqlite";
