@@ -25,6 +25,7 @@ mod absorb;
 mod columns;
 mod database;
 mod doubt;
+mod epochs;
 mod error;
 mod gaps;
 mod handout;
