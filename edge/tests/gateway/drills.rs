@@ -75,7 +75,16 @@ async fn fail(drill: Drill, times: impl Fn(&LoopReport) -> u64) -> Vec<(String, 
     until("not connected", async || running.status().uplink.connected).await;
 
     let names: Vec<_> = loops(&running).into_iter().map(|one| one.name).collect();
-    for expected in ["database", "uplink", "clock", "commands", "health", "page"] {
+    for expected in [
+        "database",
+        "uplink",
+        "clock",
+        "commands",
+        "health",
+        "page",
+        "stations",
+        "stations:records",
+    ] {
         assert!(names.iter().any(|name| name == expected), "{expected}");
     }
     for kind in ["can:", "modbus:"] {
