@@ -253,13 +253,17 @@ fn mark(
     (from, to): (i64, i64),
     lately: &mut Lately,
 ) -> Result<Vec<i64>, StoreError> {
-    match digest {
-        Some(digest) => ledger.single_out((epoch, stream), from, first, digest)?,
+    let (last, digest) = match digest {
+        Some(meant) => match ledger.single_out((epoch, stream), from, first, meant)? {
+            Some((_, last)) => (last, None),
+            None => (last, digest),
+        },
         None => {
             ledger.cut((epoch, stream), from, first)?;
             ledger.cut((epoch, stream), from, last.saturating_add(1))?;
+            (last, None)
         }
-    }
+    };
     let bound = |seq: u64| i64::try_from(seq).unwrap_or(i64::MAX);
     // A number that is closed may be so by the block, and the record be answered otherwise: it is sent, to learn that.
     let mut statement = ledger.transaction.prepare_cached(&format!(

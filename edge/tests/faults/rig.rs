@@ -147,7 +147,7 @@ impl Cloud {
             (sealed.header.number, sealed.digest),
             (block.number, block.digest)
         );
-        let is_gap = matches!(sealed.content().unwrap(), Body::Gap(_));
+        let is_gap = matches!(sealed.content().unwrap(), Body::Gap(_) | Body::Gaps { .. });
         let before = self.seen.insert(block.number, block.digest);
         assert!(
             before.is_none_or(|before| before == block.digest) || is_gap,
@@ -166,7 +166,23 @@ impl Cloud {
         let sealed = SealedBlock::open(&block.bytes).unwrap();
         let (header, body) = (sealed.header.clone(), sealed.content().unwrap());
         let stored = |digest| Settlement::Block(block.number, digest, Verdict::Stored);
-        let is_gap = matches!(body, Body::Gap(_));
+        let is_gap = matches!(body, Body::Gap(_) | Body::Gaps { .. });
+        if let Body::Gaps { last, .. } = body {
+            let mut absent = u64::from(header.samples) + u64::from(header.thinned);
+            for seq in block.number.seq..=last {
+                let number = BlockNumber {
+                    seq,
+                    ..block.number
+                };
+                self.stored.entry(number).or_insert_with(|| Stored {
+                    digest: block.digest,
+                    is_gap,
+                    raws: Vec::new(),
+                    absent: std::mem::take(&mut absent),
+                });
+            }
+            return vec![stored(block.digest)];
+        }
         let mut said = vec![stored(block.digest)];
         match self.stored.get(&block.number) {
             Some(before) if !before.is_gap => said.push(stored(before.digest)),
