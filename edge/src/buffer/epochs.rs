@@ -17,10 +17,9 @@ pub(super) fn tidy(transaction: &Transaction<'_>) -> Result<(), StoreError> {
     transaction.execute_batch("CREATE TEMP TABLE IF NOT EXISTS gone (id INTEGER PRIMARY KEY)")?;
     // The youngest block stays, so that places in the buffer only grow.
     for blocks in [
-        format!(
-            "SELECT b.id FROM block b WHERE b.stream = 0 AND b.epoch <> (SELECT max(id) FROM epoch) AND NOT EXISTS
+        "SELECT b.id FROM block b WHERE b.stream = 0 AND b.epoch <> (SELECT max(id) FROM epoch) AND NOT EXISTS
                 (SELECT 1 FROM block o WHERE o.epoch = b.epoch AND o.stream <> 0 AND o.gap IS NULL)"
-        ),
+            .to_owned(),
         format!(
             "SELECT b.id FROM block b WHERE b.epoch IN (SELECT e.id FROM epoch e
                 WHERE e.id <> (SELECT max(id) FROM epoch)
@@ -63,7 +62,7 @@ mod tests {
 
     use super::*;
     use crate::buffer::{
-        Columns, Sample, Settlement,
+        Columns, Sample, Settlement, StreamTotals,
         doubt::Known,
         store::{DATABASE, Maker, Store, Tick},
     };
@@ -132,7 +131,7 @@ mod tests {
                 store.commit(&tick, &columns, None, now).unwrap();
             }
             let totals = store.totals().unwrap();
-            assert!(totals.iter().all(|totals| totals.conserved()));
+            assert!(totals.iter().all(StreamTotals::conserved));
             let produced: u64 = totals.iter().map(|totals| totals.produced).sum();
             assert_eq!(produced, u64::from(n) * start.samples.unsigned_abs());
             if n == count {
