@@ -15,6 +15,8 @@ use crate::{
     varint,
 };
 
+/// Most numbers that one record of a gap stands for.
+pub const MOST_GAPS: u64 = 256;
 /// Longest content of a block before compression.
 pub const MAX_CONTENT: usize = 8 * 1024 * 1024;
 /// Most samples or records in one block.
@@ -90,6 +92,14 @@ pub enum Body {
     Records(Vec<Record>),
     /// Nothing: the samples that had this number are absent for good.
     Gap(DropReason),
+    /// Nothing, for the header's number and all up to this one, [`MOST_GAPS`] of them at most: their samples are absent for good,
+    /// and the header counts them together.
+    Gaps {
+        /// Why.
+        reason: DropReason,
+        /// The last number.
+        last: u64,
+    },
 }
 
 /// A block, opened.
@@ -118,6 +128,7 @@ enum Content {
     Samples(Vec<u8>),
     Records(Vec<Record>),
     Gap(DropReason),
+    Gaps { reason: DropReason, last: u64 },
 }
 
 impl Block {
@@ -131,6 +142,14 @@ impl Block {
             Body::Samples(samples) => Content::Samples(samples.pack()),
             Body::Records(records) => Content::Records(records.clone()),
             Body::Gap(reason) => Content::Gap(*reason),
+            Body::Gaps { reason, last } => Content::Gaps {
+                reason: *reason,
+                last: *last,
+            },
+        };
+        let version = match &self.body {
+            Body::Gaps { .. } => envelope::VERSION_OF_RANGES,
+            _ => envelope::VERSION,
         };
         let encode = |e: bincode::error::EncodeError| SealError::Encode(e.to_string());
         let content = bincode::encode_to_vec(&content, config()).map_err(encode)?;
@@ -150,7 +169,7 @@ impl Block {
         body.extend(header);
         varint::put(&mut body, content.len() as u64);
         body.extend(packed);
-        envelope::seal(Kind::Block, &body, key).ok_or(SealError::TooLong)
+        envelope::seal_as(version, Kind::Block, &body, key).ok_or(SealError::TooLong)
     }
 }
 
@@ -161,7 +180,7 @@ impl Body {
             Self::Columns { columns, .. } => columns.len(),
             Self::Samples(samples) => samples.len(),
             Self::Records(records) => records.len(),
-            Self::Gap(_) => 0,
+            Self::Gap(_) | Self::Gaps { .. } => 0,
         }
     }
 
@@ -246,8 +265,18 @@ impl<'a> SealedBlock<'a> {
             }
             Content::Records(records) => Body::Records(records),
             Content::Gap(reason) => Body::Gap(reason),
+            Content::Gaps { reason, last } => {
+                let first = self.header.number.seq;
+                if last <= first || last - first >= MOST_GAPS {
+                    return Err(wrong(format!("{first} to {last} is no range of gaps")));
+                }
+                if self.envelope.version() < envelope::VERSION_OF_RANGES {
+                    return Err(wrong("a range of gaps in a version without".into()));
+                }
+                Body::Gaps { reason, last }
+            }
         };
-        if !matches!(body, Body::Gap(_)) && body.len() != announced {
+        if !matches!(body, Body::Gap(_) | Body::Gaps { .. }) && body.len() != announced {
             return Err(wrong(format!(
                 "{announced} samples were announced, {} are there",
                 body.len()

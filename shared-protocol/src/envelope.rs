@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0   2  "Pt"
-//! 2   1  version of the format (2; 1 is still read)
+//! 2   1  version of the format: the lowest one that knows the body (3 for ranges of gaps, 2 for all others; 1 is still read)
 //! 3   1  kind
 //! 4   4  length of the body, little endian
 //! 8   n  body
@@ -18,8 +18,11 @@ use std::fmt;
 use ed25519_dalek::Signer as _;
 use sha2::{Digest as _, Sha256};
 
-/// Version of the format that this build writes. Version 1 wrote the bodies of samples otherwise.
+/// Version of the format that this build writes, but for what an older reader would take for something else. Version 1 wrote the
+/// bodies of samples otherwise.
 pub const VERSION: u8 = 2;
+/// The version that knows ranges of gaps.
+pub const VERSION_OF_RANGES: u8 = 3;
 /// The oldest version that is read.
 const OLDEST: u8 = 1;
 /// Longest envelope that is read or written. Far below the 256 MiB that MQTT allows and what brokers are configured for.
@@ -182,12 +185,17 @@ impl fmt::Display for VerifyingKey {
 
 /// Wraps and signs a body; `None` when it would be longer than [`MAX_ENVELOPE`].
 pub fn seal(kind: Kind, body: &[u8], key: &SigningKey) -> Option<Vec<u8>> {
+    seal_as(VERSION, kind, body, key)
+}
+
+/// The same in a version of the format.
+pub(crate) fn seal_as(version: u8, kind: Kind, body: &[u8], key: &SigningKey) -> Option<Vec<u8>> {
     if HEAD + body.len() + TAIL > MAX_ENVELOPE {
         return None;
     }
     let mut out = Vec::with_capacity(HEAD + body.len() + TAIL);
     out.extend(MAGIC);
-    out.push(VERSION);
+    out.push(version);
     out.push(kind.number());
     out.extend((body.len() as u32).to_le_bytes());
     out.extend(body);
@@ -209,7 +217,7 @@ impl<'a> Envelope<'a> {
         if bytes.len() < HEAD + TAIL || bytes[..2] != MAGIC {
             return Err(OpenError::Foreign);
         }
-        if !(OLDEST..=VERSION).contains(&bytes[2]) {
+        if !(OLDEST..=VERSION_OF_RANGES).contains(&bytes[2]) {
             return Err(OpenError::Version(bytes[2]));
         }
         let announced = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]) as usize;

@@ -6,7 +6,7 @@ use shared_protocol::{
     Ack, Answer, Block, BlockHeader, BlockNumber, Body, Column, Command, CommandBody, Decimal,
     Digest, Encoding, Epoch, Hello, OpenError, Record, SampleBody, SignalDef, SignalId, SignalRef,
     SigningKey, Source, Stream, StreamState, Verdict,
-    block::{DropReason, MAX_CONTENT, SealedBlock},
+    block::{DropReason, MAX_CONTENT, MOST_GAPS, SealedBlock},
 };
 
 fn key() -> SigningKey {
@@ -208,6 +208,46 @@ fn golden_bytes_of_version_2() {
             hex::encode(golden("v2", name)),
             hex::encode(&bytes),
             "{name}"
+        );
+    }
+}
+
+/// Ranges of gaps are the only thing that is written in version 3.
+#[test]
+fn golden_bytes_of_version_3() {
+    let body = Body::Gaps {
+        reason: DropReason::Quota,
+        last: 7 + MOST_GAPS - 1,
+    };
+    let mut header = header(Stream::Bulk, 60_000);
+    header.number.seq = 7;
+    header.thinned = 9;
+    let block = Block { header, body };
+    let bytes = block.seal(&key()).unwrap();
+    let file = golden_folder("v3").join("gaps.bin");
+    if std::env::var_os("PATIO_WRITE_GOLDEN").is_some() && !file.exists() {
+        std::fs::create_dir_all(golden_folder("v3")).unwrap();
+        std::fs::write(&file, &bytes).unwrap();
+    }
+    let golden = golden("v3", "gaps");
+    assert_eq!(hex::encode(&golden), hex::encode(&bytes));
+    let sealed = SealedBlock::open(&golden).unwrap();
+    sealed.verify(&key().verifying_key()).unwrap();
+    assert_eq!(sealed.header, block.header);
+    assert_eq!(sealed.content().unwrap(), block.body);
+    // A reader of version 2 does not take it for anything else.
+    assert_eq!(golden[2], 3);
+    for last in [0, 6, 7, 7 + MOST_GAPS, u64::MAX] {
+        let body = Body::Gaps {
+            reason: DropReason::Damaged,
+            last,
+        };
+        let header = block.header.clone();
+        let bytes = Block { header, body }.seal(&key()).unwrap();
+        let refused = SealedBlock::open(&bytes).unwrap().content().unwrap_err();
+        assert!(
+            refused.to_string().contains("no range of gaps"),
+            "{refused}"
         );
     }
 }

@@ -2,7 +2,12 @@
 
 use rusqlite::{Connection, params};
 
-use super::{database::next_block, error::StoreError, gaps::place, store::Store};
+use super::{
+    database::next_block,
+    error::StoreError,
+    gaps::place,
+    store::{IN_DOUBT, SEEN, Store},
+};
 
 impl Store {
     /// Takes over all that another ledger holds: what was kept in memory goes to the disk. What an earlier attempt left
@@ -39,10 +44,11 @@ impl Store {
             ] {
                 copy_rows(&other.connection, &transaction, table, columns, (old, new))?;
             }
-            let mut blocks = other.connection.prepare(
-                "SELECT b.stream, b.seq, b.priority, b.state, b.samples, b.length, b.digest, b.thinned, b.passes, b.last, b.gap, b.gone, p.bytes
+            let mut blocks = other.connection.prepare(&format!(
+                "SELECT b.stream, b.seq, b.priority, b.state, b.samples, b.length, b.digest, b.thinned, b.passes, b.last, b.gap, b.gone,
+                    iif(b.offered = {IN_DOUBT}, {IN_DOUBT}, {SEEN}), p.bytes
                  FROM block b JOIN payload p ON p.block = b.id WHERE b.epoch = ?1 ORDER BY b.place",
-            )?;
+            ))?;
             let mut blocks = blocks.query([old])?;
             while let Some(row) = blocks.next()? {
                 let value = |index| row.get::<_, rusqlite::types::Value>(index);
@@ -51,15 +57,15 @@ impl Store {
                     .prepare_cached(
                         "INSERT INTO block (id, place, epoch, stream, seq, priority, state, samples, length, digest, thinned, passes,
                             last, gap, gone, offered)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1)",
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
                     )?
                     .execute(params![
                         id, place(id), new, value(0)?, value(1)?, value(2)?, value(3)?, value(4)?, value(5)?, value(6)?,
-                        value(7)?, value(8)?, value(9)?, value(10)?, value(11)?
+                        value(7)?, value(8)?, value(9)?, value(10)?, value(11)?, value(12)?
                     ])?;
                 transaction
                     .prepare_cached("INSERT INTO payload VALUES (?1, ?2)")?
-                    .execute(params![id, value(12)?])?;
+                    .execute(params![id, value(13)?])?;
             }
         }
         transaction.commit()?;

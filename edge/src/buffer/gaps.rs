@@ -2,20 +2,20 @@
 //!
 //! A record is a range of numbers. It grows by blocks that are dropped beside it, for the same reason, as long as neither has
 //! been handed to the uplink: then nobody can hold one of them, and the record of the first number may count the samples of
-//! all. The cloud gets a record for each number, those behind the first count nothing: they are made when they are sent, and
-//! are the same to the byte each time. What has been handed out never grows; its range is cut where the cloud's word ends.
+//! all. The cloud gets a record for each piece of it, of as many numbers as a message may name; those behind the first count
+//! nothing: they are made when they are sent, and are the same to the byte each time. What has been handed out never grows; its range is cut where the cloud's word ends.
 
 use rusqlite::{OptionalExtension as _, params};
 use shared_protocol::{
     Block, BlockHeader, BlockNumber, Body, Digest, Epoch, SealError, SigningKey, Stream,
-    block::{DropReason, SealedBlock},
+    block::{DropReason, MOST_GAPS, SealedBlock},
 };
 
 use super::{
     database::delete_block,
     error::StoreError,
     sealer::{ROOM_OF_A_BLOCK, Sealer, signed},
-    store::{SEEN, TO_SEND, UNSEEN},
+    store::{IN_DOUBT, SEEN, TO_SEND, UNSEEN},
     thin::MOST_PASSES,
 };
 
@@ -39,8 +39,45 @@ pub(super) fn reason(name: &str) -> Option<DropReason> {
         .find(|reason| reason.name() == name)
 }
 
-/// The record of a further number of a range, by the header of the first one's.
-pub(super) fn further(
+/// Pieces that a range is sent in, by its first and last number.
+pub(super) const fn pieces(seq: u64, last: u64) -> u64 {
+    (last - seq) / MOST_GAPS + 1
+}
+
+/// How many of them have a place up to this one, when this is the first one's.
+pub(super) const fn passed(first: i64, place: i64) -> u64 {
+    if place < first {
+        0
+    } else {
+        (place - first).cast_unsigned() / MOST_GAPS + 1
+    }
+}
+
+/// A piece of a range, as it is sent: its first and last number and its bytes. The header is that of the first number's record.
+pub(super) fn piece(
+    header: &BlockHeader,
+    last: u64,
+    number: u64,
+    reason: DropReason,
+    key: &SigningKey,
+) -> Result<(u64, u64, Vec<u8>), SealError> {
+    let from = header.number.seq + number * MOST_GAPS;
+    let to = last.min(from + MOST_GAPS - 1);
+    let mut header = header.clone();
+    header.number.seq = from;
+    if number > 0 {
+        (header.samples, header.thinned) = (0, 0);
+    }
+    let body = if from == to {
+        Body::Gap(reason)
+    } else {
+        Body::Gaps { reason, last: to }
+    };
+    Ok((from, to, Block { header, body }.seal(key)?))
+}
+
+/// The record of a number of a range where it is cut, by the header of the first one's.
+fn further(
     first: &BlockHeader,
     seq: u64,
     reason: DropReason,
@@ -99,10 +136,10 @@ impl Record {
 struct Range {
     id: i64,
     seq: i64,
+    last: i64,
     reason: DropReason,
     /// Of the first number's record.
     header: BlockHeader,
-    digest: Digest,
 }
 
 impl Sealer<'_> {
@@ -124,7 +161,7 @@ impl Sealer<'_> {
                     row.get(1)?,
                     row.get(2)?,
                     row.get(3)?,
-                    row.get::<_, i64>(4)? == SEEN,
+                    matches!(row.get(4)?, SEEN | IN_DOUBT),
                 ))
             })?;
         let mut record = Record {
@@ -154,7 +191,12 @@ impl Sealer<'_> {
                 record = both;
             }
         }
-        let bytes = self.write(&record, number, reason)?;
+        let bytes = self.write(
+            &record,
+            number,
+            reason,
+            if seen { IN_DOUBT } else { UNSEEN },
+        )?;
         freed += (record.length - signed(bytes.len())).max(0).cast_unsigned();
         Ok(Left { freed, bytes })
     }
@@ -179,7 +221,7 @@ impl Sealer<'_> {
             stream,
             seq: record.seq.cast_unsigned(),
         };
-        self.write(&record, number, DropReason::Quota)?;
+        self.write(&record, number, DropReason::Quota, UNSEEN)?;
         Ok(true)
     }
 
@@ -193,7 +235,8 @@ impl Sealer<'_> {
         let found = self
             .transaction
             .prepare_cached(&format!(
-                "SELECT id, place, seq, last, gone, thinned, length, offered <> {SEEN} AND gap IS ?4 FROM block
+                "SELECT id, place, seq, last, gone, thinned, length,
+                    offered NOT IN ({SEEN}, {IN_DOUBT}) AND gap IS ?4 FROM block
                  WHERE epoch = ?1 AND stream = ?2 AND state = {TO_SEND} AND seq <= ?3 ORDER BY seq DESC LIMIT 1"
             ))?
             .query_row(params![epoch, stream.number(), number, reason.name()], |row| {
@@ -220,6 +263,7 @@ impl Sealer<'_> {
         record: &Record,
         number: BlockNumber,
         reason: DropReason,
+        offered: i64,
     ) -> Result<Vec<u8>, StoreError> {
         let number = BlockNumber {
             seq: record.seq.cast_unsigned(),
@@ -229,10 +273,7 @@ impl Sealer<'_> {
         self.replace(record.id, &bytes, 0, MOST_PASSES)?;
         self.transaction
             .prepare_cached(
-                &format!(
-                "UPDATE block SET seq = ?2, last = ?3, place = ?4, gone = ?5, thinned = ?6, gap = ?7,
-                    offered = iif(offered = {SEEN}, {SEEN}, {UNSEEN}) WHERE id = ?1"
-            ),
+                "UPDATE block SET seq = ?2, last = ?3, place = ?4, gone = ?5, thinned = ?6, gap = ?7, offered = ?8 WHERE id = ?1",
             )?
             .execute(params![
                 record.id,
@@ -241,7 +282,8 @@ impl Sealer<'_> {
                 record.place,
                 record.gone,
                 record.thinned,
-                reason.name()
+                reason.name(),
+                offered
             ])?;
         Ok(bytes)
     }
@@ -290,28 +332,30 @@ impl Sealer<'_> {
         Ok(())
     }
 
-    /// Gives a number of a range a row of its own, if this is the digest of its record.
+    /// Gives a piece of a range a row of its own, if it begins with this number and this is its digest; returns its numbers.
     pub(super) fn single_out(
         &self,
         key: (Epoch, Stream),
         state: i64,
         seq: u64,
         digest: &Digest,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<(u64, u64)>, StoreError> {
         let Some(range) = self.range(key, state, seq)? else {
-            return Ok(());
+            return Ok(None);
         };
-        let meant = if range.seq == seq.cast_signed() {
-            range.digest
-        } else {
-            let bytes = further(&range.header, seq, range.reason, &self.maker.key)?;
-            Digest::of(&bytes)
-        };
-        if meant == *digest {
-            self.cut(key, state, seq)?;
-            self.cut(key, state, seq.saturating_add(1))?;
+        let offset = seq - range.seq.cast_unsigned();
+        if !offset.is_multiple_of(MOST_GAPS) {
+            return Ok(None);
         }
-        Ok(())
+        let last = range.last.cast_unsigned();
+        let number = offset / MOST_GAPS;
+        let (from, to, bytes) = piece(&range.header, last, number, range.reason, &self.maker.key)?;
+        if Digest::of(&bytes) != *digest {
+            return Ok(None);
+        }
+        self.cut(key, state, from)?;
+        self.cut(key, state, to.saturating_add(1))?;
+        Ok(Some((from, to)))
     }
 
     /// The range of several numbers that this one is in.
@@ -335,16 +379,16 @@ impl Sealer<'_> {
                 |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
             )
             .optional()?;
-        let Some((id, seq, _)) = found.filter(|(_, seq, last)| seq < last && wanted <= *last)
+        let Some((id, seq, last)) = found.filter(|(_, seq, last)| seq < last && wanted <= *last)
         else {
             return Ok(None);
         };
-        let (name, digest, bytes): (Option<String>, _, Option<Vec<u8>>) = self
+        let (name, bytes): (Option<String>, Option<Vec<u8>>) = self
             .transaction
             .prepare_cached(
-                "SELECT b.gap, b.digest, p.bytes FROM block b LEFT JOIN payload p ON p.block = b.id WHERE b.id = ?1",
+                "SELECT b.gap, p.bytes FROM block b LEFT JOIN payload p ON p.block = b.id WHERE b.id = ?1",
             )?
-            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let number = BlockNumber {
             epoch,
             stream,
@@ -358,12 +402,12 @@ impl Sealer<'_> {
         Ok(Some(Range {
             id,
             seq,
+            last,
             reason: name
                 .as_deref()
                 .and_then(reason)
                 .unwrap_or(DropReason::Quota),
             header,
-            digest: Digest(digest),
         }))
     }
 }

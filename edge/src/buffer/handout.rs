@@ -84,11 +84,19 @@ impl Found {
                 != Ok(first.number)
     }
 
-    /// How many of its numbers have places after this one: those are the last ones.
+    /// How many messages it is sent in.
+    fn pieces(&self) -> u64 {
+        if self.gap.is_some() {
+            gaps::pieces(self.first.number.seq, self.last)
+        } else {
+            1
+        }
+    }
+
+    /// How many of them have places after this one: those are the last ones.
     fn after(&self, place: i64) -> u64 {
-        let numbers = (self.last - self.first.number.seq).saturating_add(1);
-        let passed = place.saturating_sub(self.first.id).saturating_add(1).max(0);
-        numbers.saturating_sub(passed.cast_unsigned())
+        self.pieces()
+            .saturating_sub(gaps::passed(self.first.id, place))
     }
 }
 
@@ -97,7 +105,7 @@ impl Store {
     /// the fsyncs that this took. What is handed out is marked first: from then on it is never sealed anew under its number,
     /// and no record of it grows. A block that the disk has damaged becomes the record of its loss.
     ///
-    /// Of a range of gap records, which is never among the newest, each number is a block of its own.
+    /// Of a range of gap records, which is never among the newest, each piece is a block of its own.
     pub(super) fn next_to_send(
         &mut self,
         priority: u8,
@@ -124,34 +132,28 @@ impl Store {
         let mut blocks = Vec::new();
         for found in found {
             let left = limit as usize - blocks.len();
-            let numbers = found.last - found.first.number.seq + 1;
-            let passed = numbers - found.after(after);
-            let header = match found.gap {
-                Some(reason) if numbers > 1 => {
-                    let sealed = SealedBlock::open(&found.first.bytes);
-                    sealed.ok().map(|sealed| (sealed.header, reason))
+            let (pieces, passed) = (found.pieces(), found.pieces() - found.after(after));
+            let first = found.first;
+            let header = SealedBlock::open(&first.bytes).map(|sealed| sealed.header);
+            match (found.gap, header) {
+                (Some(reason), Ok(header)) if first.number.seq < found.last => {
+                    for piece in (passed..pieces).take(left) {
+                        let (seq, _, bytes) =
+                            gaps::piece(&header, found.last, piece, reason, &self.maker.key)?;
+                        blocks.push(StoredBlock {
+                            id: first.id + (seq - first.number.seq).cast_signed(),
+                            number: BlockNumber {
+                                seq,
+                                ..first.number
+                            },
+                            digest: Digest::of(&bytes),
+                            samples: 0,
+                            bytes,
+                        });
+                    }
                 }
-                _ => None,
-            };
-            let StoredBlock { id, number, .. } = found.first;
-            if passed == 0 {
-                blocks.push(found.first);
-            }
-            let Some((header, reason)) = header else {
-                continue;
-            };
-            let further = passed.max(1)..numbers;
-            let count = left - usize::from(passed == 0);
-            for offset in further.take(count) {
-                let seq = number.seq + offset;
-                let bytes = gaps::further(&header, seq, reason, &self.maker.key)?;
-                blocks.push(StoredBlock {
-                    id: id + offset.cast_signed(),
-                    number: BlockNumber { seq, ..number },
-                    digest: Digest::of(&bytes),
-                    samples: 0,
-                    bytes,
-                });
+                _ if passed == 0 && left > 0 => blocks.push(first),
+                _ => {}
             }
         }
         Ok((blocks, syncs))
@@ -179,7 +181,7 @@ impl Store {
                 AND b.place >= coalesce((SELECT max(o.place) FROM block o
                     WHERE o.state = {TO_SEND} AND o.priority = ?1 AND o.place <= ?2), ?2)
                 AND b.place + b.last - b.seq > ?2 AND {kind}
-             ORDER BY b.place {order} LIMIT ?3"
+             ORDER BY b.place {order} LIMIT ?3 + 1"
         ))?;
         let mut rows = statement.query(params![priority, after, limit])?;
         let (mut found, mut numbers) = (Vec::new(), 0);
@@ -205,7 +207,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let order = if newest { "DESC" } else { "ASC" };
         let transaction = self.connection.transaction()?;
-        for found in found.iter().filter(|found| found.offered != SEEN) {
+        let news = |found: &&Found| matches!(found.offered, UNSEEN | MAY_BE_SEEN);
+        for found in found.iter().filter(news) {
             transaction
                 .prepare_cached(&format!("UPDATE block SET offered = {SEEN} WHERE id = ?1"))?
                 .execute([found.row])?;

@@ -25,6 +25,7 @@ mod absorb;
 mod columns;
 mod database;
 mod doubt;
+mod epochs;
 mod error;
 mod gaps;
 mod handout;
@@ -69,6 +70,14 @@ pub struct Sample {
 }
 
 impl Sample {
+    fn of((column, time_us, raw): (u32, i64, i64)) -> Self {
+        Self {
+            column,
+            time_us,
+            raw,
+        }
+    }
+
     fn tuple(&self) -> (u32, i64, i64) {
         (self.column, self.time_us, self.raw)
     }

@@ -29,7 +29,7 @@ pub(super) struct Pages {
     file: fs::File,
     count: u32,
     log: Vec<u8>,
-    /// Where in the log the latest frame of a page begins: as far as the chain of checksums holds, and beyond.
+    /// Where in the log the latest frame of a page begins: up to the last commit to which the chain of checksums holds, and beyond.
     frames: HashMap<u32, usize>,
     beyond: Vec<(u32, usize)>,
     latest: HashMap<u32, usize>,
@@ -37,8 +37,20 @@ pub(super) struct Pages {
     free: HashSet<u32>,
 }
 
-/// The frames of a log: where they begin, whose page they are, and whether the chain of checksums holds up to them.
-fn frames(log: &[u8]) -> Vec<(usize, u32, bool)> {
+/// A frame of a log.
+struct Frame {
+    /// Where it begins.
+    at: usize,
+    /// Whose page it is.
+    page: u32,
+    /// The chain of checksums holds up to it.
+    chained: bool,
+    /// It ends a transaction.
+    commits: bool,
+}
+
+/// The frames of a log.
+fn frames(log: &[u8]) -> Vec<Frame> {
     let word = |at: usize| be32(log, at);
     let Some(magic) = word(0) else {
         return Vec::new();
@@ -60,13 +72,19 @@ fn frames(log: &[u8]) -> Vec<(usize, u32, bool)> {
         let page = at + FRAME_HEADER;
         if (word(at + 8), word(at + 12)) == salt
             && let Some(number) = word(at)
+            && let Some(pages) = word(at + 4)
         {
             if chained {
                 sum = checksum(sum, &log[at..at + 8], swapped);
                 sum = checksum(sum, &log[page..page + PAGE_SIZE], swapped);
                 chained = (Some(sum.0), Some(sum.1)) == (word(at + 16), word(at + 20));
             }
-            found.push((at, number, chained));
+            found.push(Frame {
+                at,
+                page: number,
+                chained,
+                commits: pages != 0,
+            });
         } else {
             chained = false;
         }
@@ -129,7 +147,7 @@ fn read_log(path: &Path) -> io::Result<Vec<u8>> {
 /// the end and forget them without a word.
 pub(super) fn is_broken_inside(log: &Path) -> io::Result<bool> {
     let log = read_log(log)?;
-    Ok(frames(&log).iter().any(|(_, _, chained)| !chained))
+    Ok(frames(&log).iter().any(|frame| !frame.chained))
 }
 
 impl Pages {
@@ -150,15 +168,20 @@ impl Pages {
         // A page whose number was hit lies about the rest: none is much further than what there is.
         let found = frames(&pages.log);
         let most = pages.count.saturating_add(found.len() as u32 + 1024);
-        for (at, number, chained) in found {
-            if (1..=most).contains(&number) {
-                if chained {
-                    pages.frames.insert(number, at);
+        // A transaction of which only the beginning is there has not happened: its pages hide none of those before it.
+        let happened = found
+            .iter()
+            .rposition(|frame| frame.chained && frame.commits)
+            .map_or(0, |last| last + 1);
+        for (place, Frame { at, page, .. }) in found.into_iter().enumerate() {
+            if (1..=most).contains(&page) {
+                if place < happened {
+                    pages.frames.insert(page, at);
                 } else {
-                    pages.beyond.push((number, at));
+                    pages.beyond.push((page, at));
                 }
-                pages.latest.insert(number, at);
-                pages.count = pages.count.max(number);
+                pages.latest.insert(page, at);
+                pages.count = pages.count.max(page);
             }
         }
         pages.find_free();
@@ -207,8 +230,8 @@ impl Pages {
         Some(page)
     }
 
-    /// Gives each blob of each cell that can be followed: of the pages as the log's chain of checksums leaves them, and of each
-    /// frame beyond its end. One blob may come more than once.
+    /// Gives each blob of each cell that can be followed: of the pages as the last whole commit leaves them, and of each frame
+    /// beyond it. One blob may come more than once.
     pub(super) fn blobs(&self, mut take: impl FnMut(&[u8])) {
         for number in (1..=self.count).filter(|number| !self.free.contains(number)) {
             if let Some(page) = self.page(number) {
@@ -372,6 +395,33 @@ mod tests {
         let found = read(folder.path());
         all.retain(|blob| !found.contains(blob));
         assert!(all.len() <= 1, "{} blobs are lost", all.len());
+    }
+
+    #[test]
+    fn half_a_commit_hides_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut all = make(folder.path());
+        let [database, log] = ["y.sqlite", "y.sqlite-wal"].map(|name| folder.path().join(name));
+        let connection = Connection::open(&database).unwrap();
+        connection
+            .execute_batch("PRAGMA locking_mode=EXCLUSIVE; PRAGMA wal_autocheckpoint=0; UPDATE t SET b = zeroblob(20000)")
+            .unwrap();
+        let kept = [&database, &log].map(|path| fs::read(path).unwrap());
+        drop(connection);
+        let [whole, mut torn] = kept;
+        // The power went while the last pages of a commit were written.
+        let end = torn.len() - 3 * (FRAME_HEADER + PAGE_SIZE) + 500;
+        torn[end..end + 100].fill(1);
+        fs::write(&database, whole).unwrap();
+        fs::write(&log, torn).unwrap();
+        assert!(is_broken_inside(&log).unwrap());
+        let found = read(folder.path());
+        all.retain(|blob| !found.contains(blob));
+        assert!(
+            all.is_empty(),
+            "{} blobs that were committed are lost",
+            all.len()
+        );
     }
 
     #[test]

@@ -25,6 +25,11 @@ pub(super) struct Part {
 }
 
 impl Part {
+    /// Counter and nonce of its epoch, and the number of its stream.
+    pub(super) fn key(&self) -> (u32, u64, u8) {
+        (self.epoch.counter, self.epoch.nonce, self.stream.number())
+    }
+
     /// The bytes of a part: magic, CRC-32 of the rest, header, packed samples.
     pub(super) fn encode(
         &self,

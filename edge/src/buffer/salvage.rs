@@ -5,8 +5,10 @@
 //! missing: a missing block becomes the signed record of its loss, so that the cloud does not wait for it. What the
 //! tables do not tell is sent again; the cloud knows what it has.
 
+mod books;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
@@ -18,7 +20,10 @@ use shared_protocol::{
     block::{DropReason, SealedBlock},
 };
 
+use books::Held;
+
 use super::{
+    Sample,
     database::{delete_block, next_block},
     error::StoreError,
     gaps,
@@ -26,12 +31,9 @@ use super::{
     part::Part,
     priority,
     sealer::signed,
-    store::{ACKNOWLEDGED, Maker, REFUSED, TO_SEND, folder_error},
-    tables::{Counters, Key, Row, Tables, key_of, read_tables},
+    store::{ACKNOWLEDGED, IN_DOUBT, MAY_BE_SEEN, Maker, REFUSED, SEEN, TO_SEND, folder_error},
+    tables::{Key, Row, Tables, key_of, read_tables},
 };
-
-/// Ranges of numbers without a trace that get a record of their loss, for each stream.
-const MOST_HOLES: usize = 1000;
 
 /// What was saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +75,9 @@ pub(super) fn forget(path: &Path) {
     }
 }
 
+/// Samples of a part of the journal, each by column, time and raw integer.
+type Open = HashSet<(u32, i64, i64)>;
+
 /// What was found of a number, and what it becomes.
 struct Find {
     bytes: Vec<u8>,
@@ -80,6 +85,8 @@ struct Find {
     /// It carries no samples: a gap record, or definitions of columns.
     is_empty: bool,
     gap: Option<DropReason>,
+    /// It is the record of a block that somebody may have.
+    in_doubt: bool,
     /// The last number that it stands for.
     last: u64,
 }
@@ -99,9 +106,12 @@ pub(super) fn save(
         tables: &tables,
         epochs: HashMap::new(),
         held: BTreeMap::new(),
+        open: HashMap::new(),
+        sealed: HashMap::new(),
         blocks: 0,
         latest: HashMap::new(),
     };
+    new.read_journal();
     let mut parts = Vec::new();
     let mut failed = Ok(());
     pages.blobs(|blob| {
@@ -142,9 +152,12 @@ struct New<'a> {
     maker: &'a Maker,
     tables: &'a Tables,
     epochs: HashMap<Epoch, i64>,
-    /// What is held of each stream: numbers with the last one that each stands for, and their samples, to be sent and
-    /// acknowledged.
-    held: BTreeMap<Key, BTreeMap<u64, (u64, i64, i64)>>,
+    /// What is held of each stream, by its first number.
+    held: BTreeMap<Key, BTreeMap<u64, Held>>,
+    /// What the journal holds that no block beyond the tables' numbers has been found to hold.
+    open: HashMap<Key, Open>,
+    /// Samples of the journal that such a block holds.
+    sealed: HashMap<Key, i64>,
     blocks: u64,
     /// Time of the last sample in a block of this stream.
     latest: HashMap<Key, i64>,
@@ -168,6 +181,28 @@ impl New<'_> {
         }
         self.epochs.insert(epoch, row);
         Ok(row)
+    }
+
+    /// Whether the tables know nothing of this number yet: its commit was the last one, and may be there in part.
+    fn is_beyond(&self, key: Key, seq: u64) -> bool {
+        let counters = self.tables.streams.get(&key);
+        counters.is_some_and(|counters| signed(seq as usize) >= counters.next_seq)
+    }
+
+    /// What the tables say is open; a block that they do not know may hold it, too.
+    fn read_journal(&mut self) {
+        if !self.tables.journal_is_all {
+            return;
+        }
+        for (part, body) in self
+            .tables
+            .journal
+            .iter()
+            .filter_map(|bytes| Part::decode(bytes))
+        {
+            let open = self.open.entry(part.key()).or_default();
+            open.extend(body.iter());
+        }
     }
 
     /// A whole block was found somewhere.
@@ -215,6 +250,13 @@ impl New<'_> {
                 let last = body.times.iter().flatten().max().copied();
                 let latest = self.latest.entry(key).or_insert(i64::MIN);
                 *latest = (*latest).max(last.unwrap_or(i64::MIN));
+                if self.is_beyond(key, seq)
+                    && let Some(open) = self.open.get_mut(&key)
+                {
+                    for sample in body.iter() {
+                        open.remove(&sample);
+                    }
+                }
                 (None, false)
             }
             _ => (None, false),
@@ -224,6 +266,7 @@ impl New<'_> {
             header: sealed.header.clone(),
             is_empty: gap.is_some() || is_columns,
             gap,
+            in_doubt: false,
             last: row.map_or(seq, |row| row.last),
         };
         self.put(&find, row)
@@ -281,20 +324,28 @@ impl New<'_> {
                 Digest::of(&find.bytes).0,
                 find.header.thinned,
                 row.map_or(0, |row| row.passes),
-                row.is_none_or(|row| row.offered),
+                match row.map_or(MAY_BE_SEEN, |row| row.offered) {
+                    _ if find.in_doubt => IN_DOUBT,
+                    MAY_BE_SEEN => SEEN,
+                    known => known,
+                },
                 find.gap.map(DropReason::name),
                 gone
             ])?;
         self.transaction
             .prepare_cached("INSERT INTO payload VALUES (?1, ?2)")?
             .execute(params![id, find.bytes])?;
-        let samples = i64::from(samples);
-        let counted = if state == ACKNOWLEDGED {
-            (find.last, 0, samples)
-        } else {
-            (find.last, samples, 0)
+        let (samples, gone) = (i64::from(samples), i64::from(gone));
+        let is = |is: bool, count: i64| if is { count } else { 0 };
+        let held = Held {
+            last: find.last,
+            buffered: is(state != ACKNOWLEDGED, samples),
+            acknowledged: is(state == ACKNOWLEDGED, samples),
+            dropped: is(find.gap == Some(DropReason::Quota), gone),
+            damaged: is(find.gap == Some(DropReason::Damaged), gone),
+            thinned: find.header.thinned.into(),
         };
-        self.held.entry(key).or_default().insert(seq, counted);
+        self.held.entry(key).or_default().insert(seq, held);
         self.blocks += u64::from(before.is_none());
         Ok(())
     }
@@ -307,14 +358,31 @@ impl New<'_> {
             found
         };
         for bytes in parts {
-            let Some((part, body)) = Part::decode(&bytes) else {
+            let Some((mut part, body)) = Part::decode(&bytes) else {
                 continue;
             };
-            let key = (part.epoch.counter, part.epoch.nonce, part.stream.number());
+            let key = part.key();
             let last = body.times.iter().flatten().max().copied();
             let sealed = self.latest.get(&key).copied().unwrap_or(i64::MIN);
             if !self.tables.journal_is_all && last.is_none_or(|last| last <= sealed) {
                 continue;
+            }
+            let mut bytes = bytes;
+            if let Some(open) = self.open.get(&key) {
+                let left: Vec<Sample> = body
+                    .iter()
+                    .filter(|sample| open.contains(sample))
+                    .map(Sample::of)
+                    .collect();
+                let sealed = part.samples as usize - left.len();
+                *self.sealed.entry(key).or_default() += signed(sealed);
+                if left.is_empty() {
+                    continue;
+                }
+                if sealed > 0 {
+                    part.samples = left.len() as u32;
+                    bytes = part.encode(&left)?;
+                }
             }
             let epoch = self.epoch(part.epoch)?;
             self.transaction.execute(
@@ -325,48 +393,13 @@ impl New<'_> {
         Ok(())
     }
 
-    /// Records what is missing and counts anew; returns how many samples are lost, as far as anybody knows.
-    fn close(&mut self) -> Result<u64, StoreError> {
-        let missing: Vec<(Key, u64, Row)> = self
-            .tables
-            .blocks
-            .iter()
-            .filter(|((key, seq), row)| {
-                row.state != ACKNOWLEDGED
-                    && self
-                        .held
-                        .get(key)
-                        .is_none_or(|held| !held.contains_key(seq))
-            })
-            .map(|((key, seq), row)| (*key, *seq, *row))
-            .collect();
-        let mut told: HashMap<Key, i64> = HashMap::new();
-        for (key, seq, row) in missing {
-            let absent = (row.samples.saturating_add(row.gone), row.thinned);
-            let reason = row.gap.unwrap_or(DropReason::Damaged);
-            self.lose(key, (seq, row.last), absent, reason)?;
-            *told.entry(key).or_default() += i64::from(row.samples);
-        }
-        let keys: std::collections::BTreeSet<Key> = self
-            .held
-            .keys()
-            .chain(self.tables.streams.keys())
-            .copied()
-            .collect();
-        let mut lost = 0;
-        for key in keys {
-            lost += self.count(key, told.get(&key).copied().unwrap_or(0))?;
-        }
-        Ok(lost)
-    }
-
     /// Leaves the record of a range of numbers, which counts these samples as gone and thinned.
     fn lose(
         &mut self,
         key: Key,
         (seq, last): (u64, u64),
         (samples, thinned): (u32, u32),
-        reason: DropReason,
+        (reason, in_doubt): (DropReason, bool),
     ) -> Result<(), StoreError> {
         let (counter, nonce, stream) = key;
         let Some(stream) = Stream::from_number(stream) else {
@@ -394,83 +427,14 @@ impl New<'_> {
             header,
             is_empty: true,
             gap: Some(reason),
+            in_doubt,
             last,
         };
         self.put(&find, None)?;
         self.blocks = self.blocks.saturating_sub(1);
         Ok(())
     }
-
-    /// The counters of a stream: what they were, moved by what is missing.
-    fn count(&mut self, key: Key, told: i64) -> Result<u64, StoreError> {
-        let (counter, nonce, stream) = key;
-        let epoch = self.epoch(Epoch { counter, nonce })?;
-        let known = self.tables.streams.get(&key).copied();
-        let held = self.held.get(&key).cloned().unwrap_or_default();
-        let buffered: i64 = held.values().map(|(_, buffered, _)| buffered).sum();
-        let acknowledged: i64 = held.values().map(|(.., acknowledged)| acknowledged).sum();
-        let open: i64 = self.transaction.query_row(
-            "SELECT coalesce(sum(samples), 0) FROM journal WHERE epoch = ?1 AND stream = ?2",
-            params![epoch, stream],
-            |row| row.get(0),
-        )?;
-        let was = known.unwrap_or(Counters {
-            produced: buffered + open + acknowledged + told,
-            acknowledged,
-            ..Counters::default()
-        });
-        let explained = buffered
-            + open
-            + was.acknowledged
-            + was.dropped
-            + was.thinned
-            + was.refused
-            + was.damaged;
-        let lost = (was.produced - explained).max(0);
-        let produced = was.produced.max(explained);
-        let next = held
-            .last_key_value()
-            .map_or(0, |(_, (last, ..))| signed(*last as usize) + 1);
-        if !self.tables.blocks_are_all
-            && let Some((first, _)) = held.first_key_value()
-        {
-            // Numbers of which there is no trace: the cloud is told not to wait for them.
-            let mut holes = Vec::new();
-            let mut missing = *first;
-            for (seq, (last, ..)) in &held {
-                if missing < *seq {
-                    holes.push((missing, seq - 1));
-                }
-                missing = missing.max(last + 1);
-            }
-            let end = was.next_seq.max(next).cast_unsigned();
-            if missing < end {
-                holes.push((missing, end - 1));
-            }
-            holes.truncate(MOST_HOLES);
-            let mut untold = u32::try_from((lost - told).max(0)).unwrap_or(u32::MAX);
-            for hole in holes {
-                let absent = (std::mem::take(&mut untold), 0);
-                self.lose(key, hole, absent, DropReason::Damaged)?;
-            }
-        }
-        self.transaction.execute(
-            "UPDATE stream SET next_seq = ?3, produced = ?4, open = ?5, buffered = ?6, acknowledged = ?7, dropped = ?8,
-                thinned = ?9, refused = ?10, damaged = ?11 WHERE epoch = ?1 AND stream = ?2",
-            params![
-                epoch,
-                stream,
-                was.next_seq.max(next),
-                produced,
-                open,
-                buffered,
-                was.acknowledged,
-                was.dropped,
-                was.thinned,
-                was.refused,
-                was.damaged + lost
-            ],
-        )?;
-        Ok(lost.cast_unsigned())
-    }
 }
+
+#[cfg(test)]
+mod tests;

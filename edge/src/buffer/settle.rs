@@ -2,14 +2,19 @@
 
 use std::collections::HashMap;
 
-use rusqlite::params;
-use shared_protocol::{BlockNumber, Digest, Epoch, Stream, Verdict};
+use rusqlite::{OptionalExtension as _, params};
+use shared_protocol::{BlockNumber, Digest, Epoch, Stream, Verdict, block::DropReason};
 
 use super::{
     error::StoreError,
+    gaps,
     sealer::{Moves, Sealer, count},
-    store::{ACKNOWLEDGED, REFUSED, TO_SEND},
+    store::{ACKNOWLEDGED, IN_DOUBT, REFUSED, SEEN, TO_SEND},
 };
+
+/// Records of which the cloud may have the block after all: it was dropped when somebody might have been given it. Only a verdict
+/// on a content tells; that its number is closed does not.
+const DOUBTFUL: &str = "offered = 3 AND gap IS NOT NULL AND last = seq";
 
 /// The cloud's word, verified, on blocks of this gateway.
 #[derive(Clone, Debug)]
@@ -68,6 +73,9 @@ pub(super) fn settle(
             let range = (number.seq, number.seq);
             let key = (number.epoch, number.stream);
             mark(ledger, key, range, Some(digest), (TO_SEND, state), lately)?;
+            if state == ACKNOWLEDGED {
+                has_it_after_all(ledger, number, digest, lately)?;
+            }
         }
         Settlement::Range(epoch, stream, first, last) => {
             let states = (TO_SEND, ACKNOWLEDGED);
@@ -152,8 +160,88 @@ fn ask_again(
         let stream = Stream::from_number(stream).unwrap_or(key.1);
         count(ledger.transaction, epoch, stream, moves)?;
     }
+    for id in &changed {
+        lost_it_again(ledger, *id, key.1)?;
+    }
     lately.acknowledged = since;
     Ok(!changed.is_empty())
+}
+
+/// The cloud has stored the block of which a record here says that it was dropped: its acknowledgement was lost on its way, and
+/// the block had to make room. So its samples are acknowledged, not absent; the row remembers that by counting them.
+fn has_it_after_all(
+    ledger: &Sealer<'_>,
+    number: &BlockNumber,
+    digest: &Digest,
+    lately: &mut Lately,
+) -> Result<(), StoreError> {
+    let found: Option<(i64, i64, i64, String)> = ledger
+        .transaction
+        .prepare_cached(&format!(
+            "SELECT id, epoch, gone, gap FROM block WHERE epoch = (SELECT id FROM epoch WHERE counter = ?1 AND nonce = ?2)
+             AND stream = ?3 AND seq = ?4 AND {DOUBTFUL} AND samples = 0 AND digest <> ?5"
+        ))?
+        .query_row(
+            params![
+                number.epoch.counter,
+                number.epoch.nonce.cast_signed(),
+                number.stream.number(),
+                number.seq.cast_signed(),
+                digest.0
+            ],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )
+        .optional()?;
+    let Some((id, epoch, gone, reason)) = found else {
+        return Ok(());
+    };
+    ledger
+        .transaction
+        .prepare_cached(&format!(
+            "UPDATE block SET samples = gone, state = {ACKNOWLEDGED} WHERE id = ?1"
+        ))?
+        .execute([id])?;
+    lately.acknowledged.insert(id, lately.hellos);
+    let moves = Moves {
+        acknowledged: gone,
+        ..absent(&reason, -gone)
+    };
+    count(ledger.transaction, epoch, number.stream, moves)
+}
+
+/// What [`has_it_after_all`] noted of a row does not hold any more: the cloud was restored from a backup without the block,
+/// which is not here either.
+fn lost_it_again(ledger: &Sealer<'_>, id: i64, stream: Stream) -> Result<(), StoreError> {
+    let noted: Option<(i64, i64, String)> = ledger
+        .transaction
+        .prepare_cached(
+            "UPDATE block SET samples = 0 WHERE id = ?1 AND gap IS NOT NULL AND samples > 0 RETURNING epoch, gone, gap",
+        )?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((epoch, gone, reason)) = noted else {
+        return Ok(());
+    };
+    let moves = Moves {
+        buffered: -gone,
+        ..absent(&reason, gone)
+    };
+    count(ledger.transaction, epoch, stream, moves)
+}
+
+/// Samples that a record of this reason counts as absent.
+fn absent(reason: &str, samples: i64) -> Moves {
+    if gaps::reason(reason) == Some(DropReason::Damaged) {
+        Moves {
+            damaged: samples,
+            ..Moves::default()
+        }
+    } else {
+        Moves {
+            dropped: samples,
+            ..Moves::default()
+        }
+    }
 }
 
 /// Moves blocks from one state into another, and their samples with them; returns their places in the buffer.
@@ -165,19 +253,25 @@ fn mark(
     (from, to): (i64, i64),
     lately: &mut Lately,
 ) -> Result<Vec<i64>, StoreError> {
-    match digest {
-        Some(digest) => ledger.single_out((epoch, stream), from, first, digest)?,
+    let (last, digest) = match digest {
+        Some(meant) => match ledger.single_out((epoch, stream), from, first, meant)? {
+            Some((_, last)) => (last, None),
+            None => (last, digest),
+        },
         None => {
             ledger.cut((epoch, stream), from, first)?;
             ledger.cut((epoch, stream), from, last.saturating_add(1))?;
+            (last, None)
         }
-    }
+    };
     let bound = |seq: u64| i64::try_from(seq).unwrap_or(i64::MAX);
-    let mut statement = ledger.transaction.prepare_cached(
-        "UPDATE block SET state = ?1, offered = 1 WHERE epoch = (SELECT id FROM epoch WHERE counter = ?2 AND nonce = ?3)
-         AND stream = ?4 AND seq BETWEEN ?5 AND ?6 AND (?7 IS NULL OR digest = ?7) AND state = ?8
+    // A number that is closed may be so by the block, and the record be answered otherwise: it is sent, to learn that.
+    let mut statement = ledger.transaction.prepare_cached(&format!(
+        "UPDATE block SET state = ?1, offered = iif(offered = {IN_DOUBT}, {IN_DOUBT}, {SEEN}) WHERE epoch = (SELECT id FROM epoch WHERE counter = ?2 AND nonce = ?3)
+         AND stream = ?4 AND seq BETWEEN ?5 AND ?6 AND (?7 IS NOT NULL AND digest = ?7
+            OR ?7 IS NULL AND NOT (state = {TO_SEND} AND {DOUBTFUL})) AND state = ?8
          RETURNING id, epoch, samples",
-    )?;
+    ))?;
     let found: Vec<(i64, i64, i64)> = statement
         .query_map(
             params![

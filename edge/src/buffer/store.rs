@@ -14,6 +14,7 @@ use super::{
     Columns, Held, Sample, Settlement, StreamTotals,
     database::{connect, prepared},
     doubt::{Doubt, Known},
+    epochs,
     error::{StoreError, Trouble},
     health,
     quota::{self, make_room},
@@ -119,6 +120,8 @@ pub(super) const SEEN: i64 = 1;
 /// The uplink may be given it at any moment, without another fsync: nobody has it as long as this run knows of nothing, but the
 /// next run has to think so.
 pub(super) const MAY_BE_SEEN: i64 = 2;
+/// This is the record of a block that was dropped when somebody could have it: the cloud may have stored it after all.
+pub(super) const IN_DOUBT: i64 = 3;
 
 /// The database, in its folder.
 pub(super) const DATABASE: &str = "buffer.sqlite";
@@ -267,21 +270,7 @@ impl Store {
         sealer.recover_journal(columns)?;
         let known = columns.from(0);
         sealer.define(0, &known, None)?;
-        // Every start adds an epoch, so of those without blocks only one stays, which counts for all of them. Definitions of
-        // columns are for the journal of their epoch, which is empty now.
-        transaction.execute_batch(
-            "CREATE TEMP TABLE IF NOT EXISTS gone (id INTEGER PRIMARY KEY);
-             DELETE FROM gone;
-             INSERT INTO gone SELECT id FROM epoch WHERE id NOT IN (SELECT epoch FROM block) AND id <> (SELECT max(id) FROM epoch);
-             UPDATE stream SET (produced, open, buffered, acknowledged, dropped, thinned, refused, damaged) =
-                (SELECT sum(produced), sum(open), sum(buffered), sum(acknowledged), sum(dropped), sum(thinned), sum(refused),
-                    sum(damaged) FROM stream o WHERE o.stream = stream.stream AND o.epoch IN gone)
-                WHERE epoch = (SELECT max(id) FROM gone);
-             DELETE FROM column_def WHERE epoch <> (SELECT max(id) FROM epoch);
-             DELETE FROM gone WHERE id = (SELECT max(id) FROM gone);
-             DELETE FROM stream WHERE epoch IN gone;
-             DELETE FROM epoch WHERE id IN gone;",
-        )?;
+        epochs::tidy(&transaction)?;
         transaction.commit()?;
         self.defined = known.len() as u32;
         Ok(())

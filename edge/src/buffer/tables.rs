@@ -14,7 +14,7 @@ pub(super) struct Row {
     pub(super) samples: u32,
     pub(super) thinned: u32,
     pub(super) digest: Digest,
-    pub(super) offered: bool,
+    pub(super) offered: i64,
     pub(super) passes: u32,
     /// The last number that it stands for.
     pub(super) last: u64,

@@ -28,6 +28,10 @@ const REMEMBER: Duration = Duration::from_secs(5);
 const AFTER_COLUMNS: Duration = Duration::from_secs(1);
 /// A cloud that said nothing for so long was away, and what waits for it may go out again at once.
 const AWAY: Duration = Duration::from_secs(30);
+/// As long as the cloud is not heard, so many blocks that may be dropped are out without an answer at most. What was handed out and
+/// then dropped leaves a record of its own, for the cloud may have it; with a broker that takes everything and a cloud that is
+/// away for weeks that would be one for every block.
+const IN_THE_DARK: usize = 32;
 /// The ledger is gone through from its beginning this often, for what may have been passed over.
 const SWEEP: Duration = Duration::from_secs(300);
 const PRIORITIES: usize = 5;
@@ -197,6 +201,7 @@ impl Outbox {
     /// The questions to ask now, dearest first, for those urgencies that may send.
     pub(super) fn asks(&self, may: impl Fn(Urgency) -> bool, now: Instant) -> Vec<Ask> {
         let may = |urgency| self.has_room(urgency) && may(urgency);
+        let held_back = self.is_dark(now) && self.unanswered() >= IN_THE_DARK;
         let place = |priority: u8| self.places[usize::from(priority)];
         let mut asks = Vec::new();
         let again = self.due(now);
@@ -218,8 +223,9 @@ impl Outbox {
                     .map(|priority| oldest(priority, Urgency::Dear)),
             );
         }
+        let is_new = |priority: u8| priority <= DEAR || !held_back;
         for (priority, urgency) in NEWEST {
-            if !place(priority).no_newer && may(urgency) {
+            if is_new(priority) && !place(priority).no_newer && may(urgency) {
                 asks.push(Ask {
                     priority,
                     after: place(priority).newest,
@@ -235,7 +241,7 @@ impl Outbox {
             asks.extend(
                 [2, 3, 4]
                     .into_iter()
-                    .filter(|&priority| !place(priority).at_end)
+                    .filter(|&priority| is_new(priority) && !place(priority).at_end)
                     .map(|priority| oldest(priority, Urgency::Backlog)),
             );
         }
@@ -417,8 +423,23 @@ impl Outbox {
         open.then_some(found)
     }
 
-    /// After a long silence the cloud is there again: what it did not hear goes out again at once.
-    fn cloud_speaks(&mut self, now: Instant) {
+    /// Whether the cloud has not been heard on this connection yet, or not for a while.
+    pub(super) fn is_dark(&self, now: Instant) -> bool {
+        self.answered
+            .is_none_or(|heard| now.saturating_duration_since(heard) >= AWAY)
+    }
+
+    /// Blocks that may be dropped and have no answer yet.
+    fn unanswered(&self) -> usize {
+        let flights = self.flights.values();
+        flights
+            .filter(|flight| flight.priority > DEAR)
+            .filter(|flight| matches!(flight.state, State::Flying(_) | State::Waiting(_)))
+            .count()
+    }
+
+    /// The cloud is heard. After a long silence what it did not hear goes out again at once.
+    pub(super) fn cloud_speaks(&mut self, now: Instant) {
         let away = self
             .answered
             .replace(now)

@@ -50,6 +50,8 @@ const MOST_UNACKNOWLEDGED: u16 = 64;
 /// How often the cloud is asked what is closed: a database that was restored from a backup is noticed by that. When there are
 /// more streams than a hello names, the next ones follow soon.
 const HELLO_AGAIN: Duration = Duration::from_secs(60);
+/// And that often while the cloud is not heard, so that it is soon known to be back.
+const HELLO_IN_THE_DARK: Duration = Duration::from_secs(15);
 const HELLO_ON: Duration = Duration::from_secs(2);
 /// A connection that lasted so long was a good one.
 const GOOD: Duration = Duration::from_secs(30);
@@ -284,9 +286,12 @@ impl Session<'_> {
         let held = self.beat.during(self.buffer.held(self.hello_from)).await?;
         self.hello_from = held.next.unwrap_or(0);
         self.hello = held.hello;
-        self.hello_at = Instant::now()
+        let now = Instant::now();
+        self.hello_at = now
             + if held.next.is_some() {
                 HELLO_ON
+            } else if self.outbox.is_dark(now) {
+                HELLO_IN_THE_DARK
             } else {
                 HELLO_AGAIN
             };
@@ -410,6 +415,7 @@ impl Session<'_> {
     async fn on_word(&mut self, ack: Ack) -> Result<(), End> {
         self.welcome = true;
         let now = Instant::now();
+        self.outbox.cloud_speaks(now);
         self.options.clock.not_before(ack.time_us);
         let mut settlements = Vec::new();
         for answer in ack.answers {

@@ -123,53 +123,137 @@ pub(crate) fn totals(buffer: &Buffer) -> StreamTotals {
 #[derive(Debug, Default)]
 pub(crate) struct Cloud {
     seen: HashMap<BlockNumber, Digest>,
-    stored: BTreeMap<BlockNumber, Vec<i64>>,
-    /// Samples that gap records and thinned blocks say are absent.
-    pub(crate) absent: u64,
+    stored: BTreeMap<BlockNumber, Stored>,
+    /// What it was shown and has not stored yet: it is still with the broker.
+    under_way: Vec<StoredBlock>,
+}
+
+/// What a cloud has of a number.
+#[derive(Debug)]
+struct Stored {
+    digest: Digest,
+    is_gap: bool,
+    raws: Vec<i64>,
+    /// Samples that it says are absent: thinned, or all of a gap record.
+    absent: u64,
 }
 
 impl Cloud {
     /// Looks at a block, as the uplink publishes it.
-    pub(crate) fn look(&mut self, block: &StoredBlock, seed: u64) -> Body {
+    pub(crate) fn look(&mut self, block: &StoredBlock, seed: u64) {
         let sealed = SealedBlock::open(&block.bytes).unwrap();
         sealed.verify(&key().verifying_key()).unwrap();
         assert_eq!(
             (sealed.header.number, sealed.digest),
             (block.number, block.digest)
         );
-        let body = sealed.content().unwrap();
+        let is_gap = matches!(sealed.content().unwrap(), Body::Gap(_) | Body::Gaps { .. });
         let before = self.seen.insert(block.number, block.digest);
         assert!(
-            before.is_none_or(|before| before == block.digest) || matches!(body, Body::Gap(_)),
+            before.is_none_or(|before| before == block.digest) || is_gap,
             "number {} came with another content (seed {seed})",
             block.number
         );
-        body
     }
 
-    /// Stores a block; returns its word.
-    pub(crate) fn store(&mut self, block: &StoredBlock, seed: u64) -> Settlement {
-        let body = self.look(block, seed);
-        if !self.stored.contains_key(&block.number) {
-            let header = SealedBlock::open(&block.bytes).unwrap().header;
-            self.absent += u64::from(header.thinned);
-            let raws = match body {
-                Body::Samples(body) => body.iter().map(|(_, _, raw)| raw).collect(),
-                Body::Gap(_) => {
-                    self.absent += u64::from(header.samples);
-                    Vec::new()
-                }
-                _ => Vec::new(),
-            };
-            self.stored.insert(block.number, raws);
+    /// Stores a block; returns its word, as the ingestor gives it: a block wins over a gap record.
+    pub(crate) fn store(&mut self, block: &StoredBlock, seed: u64) -> Vec<Settlement> {
+        self.look(block, seed);
+        self.keep(block)
+    }
+
+    fn keep(&mut self, block: &StoredBlock) -> Vec<Settlement> {
+        let sealed = SealedBlock::open(&block.bytes).unwrap();
+        let (header, body) = (sealed.header.clone(), sealed.content().unwrap());
+        let stored = |digest| Settlement::Block(block.number, digest, Verdict::Stored);
+        let is_gap = matches!(body, Body::Gap(_) | Body::Gaps { .. });
+        if let Body::Gaps { last, .. } = body {
+            let mut absent = u64::from(header.samples) + u64::from(header.thinned);
+            for seq in block.number.seq..=last {
+                let number = BlockNumber {
+                    seq,
+                    ..block.number
+                };
+                self.stored.entry(number).or_insert_with(|| Stored {
+                    digest: block.digest,
+                    is_gap,
+                    raws: Vec::new(),
+                    absent: std::mem::take(&mut absent),
+                });
+            }
+            return vec![stored(block.digest)];
         }
-        Settlement::Block(block.number, block.digest, Verdict::Stored)
+        let mut said = vec![stored(block.digest)];
+        match self.stored.get(&block.number) {
+            Some(before) if !before.is_gap => said.push(stored(before.digest)),
+            Some(_) if is_gap => {}
+            _ => {
+                let (raws, gone) = match body {
+                    Body::Samples(body) => (body.iter().map(|(_, _, raw)| raw).collect(), 0),
+                    Body::Gap(_) => (Vec::new(), header.samples),
+                    _ => (Vec::new(), 0),
+                };
+                let new = Stored {
+                    digest: block.digest,
+                    is_gap,
+                    raws,
+                    absent: u64::from(gone) + u64::from(header.thinned),
+                };
+                self.stored.insert(block.number, new);
+            }
+        }
+        said
+    }
+
+    /// A block is published, and does not arrive yet.
+    pub(crate) fn delay(&mut self, block: StoredBlock, seed: u64) {
+        self.look(&block, seed);
+        self.under_way.push(block);
+    }
+
+    /// Whether blocks are delayed.
+    pub(crate) fn is_under_way(&self) -> bool {
+        !self.under_way.is_empty()
+    }
+
+    /// One of the delayed blocks arrives; its word.
+    pub(crate) fn arrive(&mut self, chance: &mut Chance) -> Vec<Settlement> {
+        if !self.is_under_way() {
+            return Vec::new();
+        }
+        let place = chance.below(self.under_way.len() as u64) as usize;
+        let block = self.under_way.swap_remove(place);
+        self.keep(&block)
+    }
+
+    /// Samples that gap records and thinned blocks say are absent.
+    pub(crate) fn absent(&self) -> u64 {
+        self.stored.values().map(|stored| stored.absent).sum()
+    }
+
+    /// All numbers that are closed, as the answer to a hello names them.
+    pub(crate) fn closed(&self, hello: u64) -> Vec<Settlement> {
+        let mut streams: BTreeMap<_, Vec<(u64, u64)>> = BTreeMap::new();
+        for number in self.stored.keys() {
+            let done = streams.entry((number.epoch, number.stream)).or_default();
+            match done.last_mut() {
+                Some((_, last)) if *last + 1 == number.seq => *last = number.seq,
+                _ => done.push((number.seq, number.seq)),
+            }
+        }
+        let closed = |((epoch, stream), done)| Settlement::Closed {
+            epoch,
+            stream,
+            done,
+            hello,
+        };
+        streams.into_iter().map(closed).collect()
     }
 
     /// Every sample stored, none twice.
     pub(crate) fn all(&self, seed: u64) -> BTreeSet<i64> {
         let mut all = BTreeSet::new();
-        for raw in self.stored.values().flatten() {
+        for raw in self.stored.values().flat_map(|stored| &stored.raws) {
             assert!(all.insert(*raw), "{raw} is stored twice (seed {seed})");
         }
         all
@@ -181,7 +265,7 @@ pub(crate) async fn drain(buffer: &Buffer, cloud: &mut Cloud, seed: u64) {
     let settlements = blocks(buffer)
         .await
         .iter()
-        .map(|block| cloud.store(block, seed))
+        .flat_map(|block| cloud.store(block, seed))
         .collect();
     buffer.settle(settlements).await.unwrap();
     buffer.flush().await.unwrap();

@@ -57,8 +57,8 @@ async fn once(seed: u64) {
                 let mut said = Vec::new();
                 for block in held {
                     match chance.below(3) {
-                        0 => said.push(cloud.store(&block, seed)),
-                        1 => drop(cloud.look(&block, seed)),
+                        0 => said.extend(cloud.store(&block, seed)),
+                        1 => cloud.look(&block, seed),
                         _ => {}
                     }
                 }

@@ -39,7 +39,7 @@ async fn a_full_disk_makes_room() {
     disk.lock().unwrap().room = None;
     let mut cloud = Cloud::default();
     drain(&buffer, &mut cloud, 0).await;
-    assert_eq!(cloud.absent, found.dropped);
+    assert_eq!(cloud.absent(), found.dropped);
     let stored = cloud.all(0);
     assert!(
         (0..400).all(|raw| stored.contains(&raw)),

@@ -76,7 +76,15 @@ async fn fail(drill: Drill, times: impl Fn(&LoopReport) -> u64) -> Vec<(String, 
 
     let names: Vec<_> = loops(&running).into_iter().map(|one| one.name).collect();
     for expected in [
-        "database", "uplink", "clock", "commands", "control", "health", "page",
+        "database",
+        "uplink",
+        "clock",
+        "commands",
+        "control",
+        "health",
+        "page",
+        "stations",
+        "stations:records",
     ] {
         assert!(names.iter().any(|name| name == expected), "{expected}");
     }

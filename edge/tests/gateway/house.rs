@@ -85,6 +85,14 @@ impl House {
                 device.asset, device.address, device.asset, device.unit, device.map
             );
         }
+        // A station that may call, and does not.
+        let _ = write!(
+            text,
+            "\n[stations]\nlisten = \"127.0.0.1:{}\"\ninsecure_stations = true\n\n\
+             [[stations.station]]\nid = \"CP-1\"\nasset = \"charger-9\"\npassword_sha256 = \"{}\"\n",
+            free_port(),
+            "5e".repeat(32)
+        );
         std::fs::write(folder.path().join("gateway.key"), key.to_hex()).unwrap();
         std::fs::write(folder.path().join("gateway.toml"), text).unwrap();
         Self {

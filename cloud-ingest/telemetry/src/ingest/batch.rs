@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::{
-    block::{Prepared, Work},
+    block::{BlockKey, Prepared, Work},
     plan::Fate,
 };
 
@@ -26,12 +26,33 @@ pub(crate) struct Written<'w, 'b> {
     pub(crate) work: &'w Work<'b>,
     /// Its number was a gap, or that of a quarantined block, until now.
     pub(crate) replaces: bool,
+    /// The numbers that it closes, when it is a range.
+    range: Option<&'w [u64]>,
+}
+
+impl Written<'_, '_> {
+    /// The numbers that it closes.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = i64> {
+        let own = self.block.block.header.number.seq;
+        let (one, several) = match self.range {
+            Some(numbers) => (None, numbers),
+            None => (Some(own), &[][..]),
+        };
+        let all = one.into_iter().chain(several.iter().copied());
+        all.map(u64::cast_signed)
+    }
+
+    /// The first of them, with its stream.
+    pub(crate) fn key(&self) -> BlockKey {
+        let (epoch, stream, seq) = self.block.key();
+        (epoch, stream, self.numbers().next().unwrap_or(seq))
+    }
 }
 
 impl<'a, 'b> Batch<'a, 'b> {
     pub(crate) fn new(blocks: &'a [Prepared<'b>], fates: Vec<Fate>, now: Timestamp) -> Self {
         let mut places: Vec<usize> = (0..blocks.len())
-            .filter(|&at| matches!(fates[at], Fate::Write { .. }))
+            .filter(|&at| matches!(fates[at], Fate::Write { .. } | Fate::Close(_)))
             .collect();
         places.sort_by_key(|&at| blocks[at].key());
         Self {
@@ -66,6 +87,10 @@ impl<'a, 'b> Batch<'a, 'b> {
             block: &self.blocks[at],
             work: self.work(at),
             replaces: self.fates[at] == Fate::Write { replaces: true },
+            range: match &self.fates[at] {
+                Fate::Close(numbers) => Some(numbers),
+                _ => None,
+            },
         })
     }
 }

@@ -209,6 +209,6 @@ fn weight(body: &Body) -> usize {
             .iter()
             .map(|record| record.payload.len() + record.kind.len() + 128)
             .sum(),
-        Body::Gap(_) => 0,
+        Body::Gap(_) | Body::Gaps { .. } => 0,
     }
 }

@@ -54,6 +54,14 @@ impl Prepared<'_> {
     pub(crate) fn is_gap(&self) -> bool {
         matches!(self.work, Work::Gap(_))
     }
+
+    /// The last number that it closes.
+    pub(crate) fn last(&self) -> u64 {
+        match self.block.content {
+            Ok(Body::Gaps { last, .. }) if self.is_gap() => last,
+            _ => self.block.header.number.seq,
+        }
+    }
 }
 
 /// What is to be written.

@@ -237,7 +237,9 @@ fn tallies(batch: &Batch<'_, '_>) -> BTreeMap<(i64, i16), Tally> {
             // Its header was counted when it was quarantined.
             tally.quarantined -= samples;
         } else {
-            tally.blocks += i64::from(!written.replaces);
+            if !written.replaces {
+                tally.blocks += written.numbers().count() as i64;
+            }
             tally.thinned += i64::from(header.thinned);
         }
         match written.work {
@@ -315,7 +317,7 @@ fn settle(
     let settled = |(at, fate): (usize, &Fate)| {
         let block = &batch.blocks[at];
         let result = match fate {
-            Fate::Write { .. } => written(at, true),
+            Fate::Write { .. } | Fate::Close(_) => written(at, true),
             Fate::Like(first) => written(*first, false),
             Fate::Known(result) => result.clone(),
             Fate::Conflict(detail) if conflicts_kept.contains(&at) => OutcomeKind::Quarantined {

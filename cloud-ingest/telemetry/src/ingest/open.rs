@@ -87,7 +87,7 @@ fn belongs(body: &Body, stream: Stream) -> Result<(), (Reason, String)> {
     let fits = match body {
         Body::Columns { .. } => stream == Stream::Columns,
         Body::Samples(_) | Body::Records(_) => stream != Stream::Columns,
-        Body::Gap(_) => true,
+        Body::Gap(_) | Body::Gaps { .. } => true,
     };
     if fits {
         return Ok(());
@@ -96,7 +96,7 @@ fn belongs(body: &Body, stream: Stream) -> Result<(), (Reason, String)> {
         Body::Columns { .. } => "definitions of columns",
         Body::Samples(_) => "samples",
         Body::Records(_) => "records",
-        Body::Gap(_) => "a gap",
+        Body::Gap(_) | Body::Gaps { .. } => "a gap",
     };
     let detail = format!("{what} do not belong into stream {}", stream.name());
     Err((Reason::Impossible, detail))

@@ -4,6 +4,7 @@
 //! - Its number is closed by the same content: it was delivered before, and gets the same answer again.
 //! - Its number is closed by a gap and it is the block after all: the block wins, and takes the gap's place.
 //! - Its number is closed by a block and it is a gap: the block wins, the gap changes nothing.
+//! - It is a range of gaps: it takes those of its numbers that are open, when all blocks of the batch have theirs.
 //! - Its number is closed by another content: it is quarantined; nothing is overwritten.
 //! - Its number was closed by the quarantine and it is being readmitted: it takes the number that was kept for it.
 
@@ -22,6 +23,8 @@ use crate::{
 pub(crate) enum Fate {
     /// Write it; `replaces` the gap, or its own place in the quarantine, that had its number.
     Write { replaces: bool },
+    /// Write it for these numbers, ascending.
+    Close(Vec<u64>),
     /// The same as for the block at this place of the batch, which has the same content.
     Like(usize),
     /// It was dealt with before, or does not change anything.
@@ -59,7 +62,11 @@ pub(crate) fn plan(
 ) -> Vec<Fate> {
     let mut order: Vec<usize> = (0..blocks.len()).collect();
     // Ascending numbers fill ranges from below; a block comes before a gap that claims its number.
-    order.sort_by_key(|&at| (blocks[at].key(), blocks[at].is_gap(), at));
+    order.sort_by_key(|&at| {
+        let block = &blocks[at];
+        let is_range = block.last() > block.block.header.number.seq;
+        (is_range, block.key(), block.is_gap(), at)
+    });
     let mut fates = vec![Fate::Gone; blocks.len()];
     let mut written: HashMap<BlockKey, usize> = HashMap::new();
     for at in order {
@@ -69,6 +76,10 @@ pub(crate) fn plan(
             if waiting.contains(&key) {
                 fates[at] = Fate::Write { replaces: false };
             }
+            continue;
+        }
+        if block.last() > block.block.header.number.seq {
+            fates[at] = range(block, ledgers.entry(block.stream()).or_default());
             continue;
         }
         if let Some(&first) = written.get(&key) {
@@ -81,9 +92,7 @@ pub(crate) fn plan(
             if ledger.add(seq) {
                 Fate::Write { replaces: false }
             } else {
-                let detail =
-                    "its stream has too many gaps: send the oldest blocks first".to_owned();
-                Fate::Known(OutcomeKind::NotStored { detail })
+                Fate::Known(too_many_gaps())
             }
         } else if let Some(closed) = closed.get(&key) {
             known(block, closed)
@@ -95,6 +104,31 @@ pub(crate) fn plan(
         }
     }
     fates
+}
+
+/// A range of gaps takes all its open numbers, or none.
+fn range(block: &Prepared<'_>, ledger: &mut Ranges) -> Fate {
+    let mut then = ledger.clone();
+    let mut open = Vec::new();
+    for seq in block.block.header.number.seq..=block.last() {
+        if then.contains(seq) {
+            continue;
+        }
+        if !then.add(seq) {
+            return Fate::Known(too_many_gaps());
+        }
+        open.push(seq);
+    }
+    if open.is_empty() {
+        return stored_before(block);
+    }
+    *ledger = then;
+    Fate::Close(open)
+}
+
+fn too_many_gaps() -> OutcomeKind {
+    let detail = "its stream has too many gaps: send the oldest blocks first".to_owned();
+    OutcomeKind::NotStored { detail }
 }
 
 fn stored_before(block: &Prepared<'_>) -> Fate {

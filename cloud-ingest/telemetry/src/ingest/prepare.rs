@@ -84,7 +84,7 @@ impl Ingestor {
         for (block, epoch_id) in believed {
             let work = match &block.content {
                 Err((reason, detail)) => Ok(Work::Quarantine(*reason, detail.clone())),
-                Ok(Body::Gap(reason)) => Ok(Work::Gap(reason.name())),
+                Ok(Body::Gap(reason) | Body::Gaps { reason, .. }) => Ok(Work::Gap(reason.name())),
                 Ok(Body::Columns { first, columns }) => {
                     Ok(define(*first, columns, &assets[&block.gateway_id], &extras))
                 }

@@ -189,20 +189,20 @@ pub(crate) async fn gaps(
     let gaps: Vec<_> = batch
         .written()
         .filter_map(|written| match written.work {
-            Work::Gap(reason) => Some((written.block, *reason)),
+            Work::Gap(reason) => Some((written.block, *reason, written.key())),
             _ => None,
         })
         .collect();
     if gaps.is_empty() {
         return Ok(());
     }
-    let (epochs, streams, seqs) = unzip_keys(gaps.iter().map(|(block, _)| block.key()));
+    let (epochs, streams, seqs) = unzip_keys(gaps.iter().map(|(.., key)| *key));
     let gateways: Vec<i32> = gaps
         .iter()
-        .map(|(block, _)| block.block.gateway_id)
+        .map(|(block, ..)| block.block.gateway_id)
         .collect();
-    let reasons: Vec<&str> = gaps.iter().map(|(_, reason)| *reason).collect();
-    let headers = || gaps.iter().map(|(block, _)| &block.block.header);
+    let reasons: Vec<&str> = gaps.iter().map(|(_, reason, _)| *reason).collect();
+    let headers = || gaps.iter().map(|(block, ..)| &block.block.header);
     let samples: Vec<i64> = headers().map(|header| header.samples.into()).collect();
     let thinned: Vec<i64> = headers().map(|header| header.thinned.into()).collect();
     let sql = include_str!("../../queries/insert_gaps.sql");
@@ -267,14 +267,16 @@ pub(crate) async fn digests(tx: &Transaction<'_>, batch: &Batch<'_, '_>) -> Resu
         if written.replaces || placed_badly {
             changed.push((block, fate(work)));
         } else if !block.block.placing {
-            let (epoch, stream, seq) = block.key();
-            new.row(6);
-            new.bigint(epoch);
-            new.smallint(stream);
-            new.bigint(seq);
-            new.bytea(&block.block.digest.0);
-            new.smallint(fate(work));
-            new.time(batch.now.as_microsecond());
+            let (epoch, stream, _) = block.key();
+            for seq in written.numbers() {
+                new.row(6);
+                new.bigint(epoch);
+                new.smallint(stream);
+                new.bigint(seq);
+                new.bytea(&block.block.digest.0);
+                new.smallint(fate(work));
+                new.time(batch.now.as_microsecond());
+            }
         }
     }
     let target = "telemetry.block_digest (epoch_id, stream, seq, digest, fate, received_at)";

@@ -156,6 +156,83 @@ fn a_dropped_block_is_closed_by_its_gap_and_the_block_wins() {
     });
 }
 
+/// One message closes a range, once; the blocks that are there stay, also those of its own batch, and what comes later wins.
+#[test]
+fn a_range_of_gaps_closes_what_is_open_of_it() {
+    on_each_database(|database| async move {
+        let world = World::on(&database).await;
+        let mut gateway = world.gateway("depot-1").await;
+        world.one(&gateway.define(&columns())).await;
+        let mut blocks: Vec<_> = (0..100)
+            .map(|n| gateway.samples(Stream::Bulk, &[(0, n * 1000, n % 100)]))
+            .collect();
+        let body = |last| Body::Gaps {
+            reason: DropReason::Quota,
+            last,
+        };
+        let range = gateway.seal_as(blocks[10].number(), body(59), 777, 5);
+        let id = gateway.id.clone();
+        let books = || async {
+            let client = world.client().await;
+            let ledger = read::ledger(&client, Some(&[id.as_str()])).await.unwrap();
+            let bulk = ledger.into_iter().find(|row| row.stream == "bulk").unwrap();
+            let gaps = world.count("SELECT count(*) FROM telemetry.gap").await;
+            let digests = world
+                .count("SELECT count(*) FROM telemetry.block_digest WHERE stream = 3 AND fate = 2")
+                .await;
+            (
+                (bulk.blocks, bulk.samples, bulk.dropped, bulk.thinned),
+                (gaps, digests),
+                bulk.done
+                    .iter()
+                    .map(|range| (range.first, range.last))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert!(is_stored(&world.one(&blocks[12]).await));
+        let outcomes = world.ingest(&[&range, &blocks[59], &range]).await;
+        assert!(outcomes.iter().all(|outcome| is_stored(&outcome.result)));
+        let ack = acks(&outcomes, now()).remove(0);
+        let verdict = ack.answers[0].verdict(&range.number(), &range.digest);
+        assert_eq!(verdict, Some(&Verdict::Stored));
+        // 10 to 59 without 12 and 59, and those two.
+        let expected = ((50, 2, 777, 5), (1, 48), vec![(10, 59)]);
+        assert_eq!(books().await, expected);
+        assert!(is_stored(&world.one(&range).await), "said again");
+        let cut = gateway.seal_as(blocks[40].number(), body(59), 0, 0);
+        assert!(is_stored(&world.one(&cut).await), "a part of it");
+        assert_eq!(books().await, expected);
+
+        // A block that had been on its way after all.
+        assert!(is_stored(&world.one(&blocks[30]).await));
+        assert_eq!(books().await, ((50, 3, 777, 5), (1, 47), vec![(10, 59)]));
+        let overlapping = gateway.seal_as(blocks[50].number(), body(69), 9, 0);
+        assert!(is_stored(&world.one(&overlapping).await));
+        assert_eq!(books().await, ((60, 3, 786, 5), (2, 57), vec![(10, 69)]));
+
+        // As many ranges as a ledger has, and then one that would need another: nothing of it is taken.
+        for n in 0..=2 * MOST_RANGES {
+            let block = gateway.samples(Stream::Bulk, &[(0, n as i64, 1)]);
+            if n % 2 == 1 {
+                blocks.push(block);
+            }
+        }
+        let more: Vec<_> = blocks[100..].iter().collect();
+        world.ingest(&more).await;
+        let before = books().await;
+        assert_eq!(before.2.len(), MOST_RANGES - 1);
+        let far = gateway.samples(Stream::Bulk, &[(0, 1, 1)]).number();
+        let far = shared_protocol::BlockNumber {
+            seq: far.seq + 10,
+            ..far
+        };
+        let refused = gateway.seal_as(far, body(far.seq + 20), 5, 0);
+        let outcome = world.ingest(&[&refused]).await.remove(0);
+        assert!(matches!(outcome.result, OutcomeKind::NotStored { .. }));
+        assert_eq!(books().await, before);
+    });
+}
+
 #[test]
 fn a_gap_says_how_much_and_why() {
     on_each_database(|database| async move {

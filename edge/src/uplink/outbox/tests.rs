@@ -30,8 +30,11 @@ impl Desk {
     fn new(ledger: impl IntoIterator<Item = (i64, Stream)>) -> Self {
         let now = Instant::now();
         let ledger = ledger.into_iter().map(|(id, stream)| block(id, stream));
+        let mut outbox = Outbox::new(now);
+        // It has answered our hello.
+        outbox.cloud_speaks(now);
         Self {
-            outbox: Outbox::new(now),
+            outbox,
             ledger: ledger.collect(),
             now,
         }
@@ -160,7 +163,10 @@ fn the_first_wait_is_four_times_the_usual_one_when_that_is_longer() {
 fn blocks_that_nobody_answers_hold_nothing_up() {
     let mut desk = Desk::new((1..500).map(|id| (id, Stream::Bulk)));
     let mut answered = Vec::new();
-    for _ in 0..200 {
+    for second in 0..200 {
+        if second % 60 == 0 {
+            desk.outbox.cloud_speaks(desk.now);
+        }
         for id in desk.send(1000) {
             // The cloud has no word for the first two hundred.
             if id > 200 {
@@ -189,6 +195,40 @@ fn when_the_cloud_is_back_all_that_waits_goes_out_again() {
     assert_eq!(desk.send(9), [9]);
     desk.answer(9);
     assert_eq!(desk.send(9), [1, 2]);
+}
+
+#[test]
+fn a_cloud_that_is_away_is_not_sent_what_may_be_dropped() {
+    let mut desk = Desk::new((1..500).map(|id| (id, Stream::Bulk)));
+    let mut seen = std::collections::BTreeSet::new();
+    let mut run = |desk: &mut Desk, seconds: i64| {
+        for _ in 0..seconds {
+            let next = desk.ledger.len() as i64 + 1;
+            desk.ledger.push(block(next, Stream::Live));
+            if next % 100 == 0 {
+                desk.ledger.push(block(next + 1, Stream::Critical));
+            }
+            desk.outbox.news();
+            seen.extend(desk.send(1000));
+            desk.now += SECOND;
+        }
+        let critical = |id: &&i64| desk.block(**id).number.stream == Stream::Critical;
+        (seen.len(), seen.iter().filter(critical).count())
+    };
+    // It dies, and the broker takes everything for a day.
+    let (known, alarms) = run(&mut desk, 3600);
+    assert!(known - alarms <= 256, "{known} blocks were handed out");
+    let (later, more_alarms) = run(&mut desk, 3600);
+    assert_eq!(later - more_alarms, known - alarms);
+    assert!(alarms > 30 && more_alarms > alarms + 30, "alarms go on");
+    // So little for each new connection.
+    desk.outbox = Outbox::new(desk.now);
+    let (anew, alarms) = run(&mut desk, 3600);
+    assert!(anew - alarms <= later - more_alarms + IN_THE_DARK + 8);
+    // One word, and all goes on.
+    desk.outbox.cloud_speaks(desk.now);
+    let (lit, alarms_in_light) = run(&mut desk, 10);
+    assert!(lit - alarms_in_light > anew - alarms + 8);
 }
 
 #[test]
