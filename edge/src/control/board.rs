@@ -14,7 +14,7 @@ use shared_protocol::AssetKey;
 use tokio::sync::Notify;
 
 use super::{
-    Counts,
+    Counts, EARLIER, PATIENCE, counted,
     hear::{Role, Said, role},
     lock,
 };
@@ -33,6 +33,13 @@ pub struct Order {
     pub at: Millis,
     /// How long it holds from then on.
     pub lease: Millis,
+}
+
+impl Order {
+    /// For how long the station is told to hold it, in s: it ends before the lease does.
+    pub(super) fn seconds(&self) -> i64 {
+        (self.lease - EARLIER).max(0) / 1000
+    }
 }
 
 #[derive(Debug)]
@@ -323,26 +330,47 @@ impl Post {
         }
     }
 
-    /// Takes the order that waits.
-    pub fn order(&self) -> Option<Order> {
-        lock(&self.station()?.order).take()
+    /// Takes the order that waits; one that has waited for too long is thrown away.
+    pub fn order(&self, now: Millis) -> Option<Order> {
+        let order = lock(&self.station()?.order).take()?;
+        if now - order.at > PATIENCE {
+            self.late();
+            return None;
+        }
+        Some(order)
+    }
+
+    /// An order could not be told in time.
+    pub(super) fn late(&self) {
+        counted(&self.board.counts.late);
     }
 
     /// The station has taken an order.
     pub fn acknowledge(&self, number: u64) {
-        if let Some(station) = self.station() {
-            station.acknowledged.store(number, Ordering::Release);
-        }
+        self.holds(number);
+        counted(&self.board.counts.kept);
+    }
+
+    /// The station has not taken an order.
+    pub(super) fn failed(&self) {
+        counted(&self.board.counts.failed);
+    }
+
+    /// What the station was told before is nothing that can be relied on: it has just connected.
+    pub(super) fn begins(&self) {
+        self.holds(0);
     }
 
     /// The station has forgotten what it was told.
     pub fn forgotten(&self) {
-        self.acknowledge(0);
+        self.begins();
+        counted(&self.board.counts.forgotten);
     }
 
-    /// What became of orders.
-    pub(super) fn counts(&self) -> &Counts {
-        &self.board.counts
+    fn holds(&self, number: u64) {
+        if let Some(station) = self.station() {
+            station.acknowledged.store(number, Ordering::Release);
+        }
     }
 }
 
@@ -477,7 +505,7 @@ mod tests {
     fn an_order_waits_until_it_is_taken_and_the_newest_counts() {
         let board = board();
         let post = Post::of(&board, &"one".parse().unwrap()).unwrap();
-        assert_eq!(post.order(), None);
+        assert_eq!(post.order(0), None);
         for number in [1, 2] {
             let order = Order {
                 number,
@@ -487,8 +515,8 @@ mod tests {
             };
             board.tell(0, order);
         }
-        assert_eq!(post.order().map(|order| order.number), Some(2));
-        assert_eq!(post.order(), None);
+        assert_eq!(post.order(0).map(|order| order.number), Some(2));
+        assert_eq!(post.order(0), None);
         let acknowledged = || board.inputs(0, None).stations[0].acknowledged;
         assert_eq!(acknowledged(), None);
         post.acknowledge(2);

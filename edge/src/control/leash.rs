@@ -6,7 +6,7 @@ use load_manager::Millis;
 use ocpp::{Answer, Call, CallFailure, CallToken, Effect, Limit, Now, Station, Transaction};
 use tokio::sync::Notify;
 
-use super::{EARLIER, PATIENCE, Post, counted};
+use super::Post;
 
 /// A station that has not taken what to fall back to is told again after so long.
 const AGAIN: Millis = 60_000;
@@ -38,7 +38,7 @@ impl Leash {
         let wake = Arc::new(Notify::new());
         post.connected(Some(0));
         post.falls_back(false);
-        post.forgotten();
+        post.begins();
         post.wakes(&wake);
         Self {
             name,
@@ -85,18 +85,17 @@ impl Leash {
 
     /// Carries out the order that waits, if there is one.
     pub fn carry(&mut self, station: &mut Station, now: Now, at: Millis) -> Vec<Effect> {
-        let Some(order) = self.post.order() else {
+        let Some(order) = self.post.order(at) else {
             return Vec::new();
         };
-        let transactions = open(station);
-        if at - order.at > PATIENCE || transactions.is_empty() {
-            counted(&self.post.counts().late);
+        let transactions: Vec<_> = open(station).into_iter().cloned().collect();
+        if transactions.is_empty() {
+            self.post.late();
             return Vec::new();
         }
         // Several cars at one station share what it has; those for whom that is too little wait.
         let fits = (order.amperes / self.post.min().max(0.1)).floor() as usize;
         let charge = fits.min(transactions.len());
-        let seconds = (order.lease - EARLIER).max(0) / 1000;
         let mut effects = Vec::new();
         self.waits = Some((order.number, transactions.len()));
         for (place, transaction) in transactions.iter().enumerate() {
@@ -108,14 +107,14 @@ impl Leash {
                 },
                 phases: self.post.phases(),
             };
-            let call = station.lease(now, transaction, limit, seconds);
+            let call = station.lease(now, transaction, limit, order.seconds());
             let call = call.map_err(|error| error.to_string());
             let asked = Asked::Lease(order.number);
             match call.and_then(|call| self.call(station, now, &call, asked)) {
                 Ok(told) => effects.extend(told),
                 Err(error) => {
                     tracing::warn!(station = %self.name, error, "a station cannot be told its limit");
-                    counted(&self.post.counts().failed);
+                    self.post.failed();
                     // Nor do the answers for its other cars carry it out.
                     self.waits = None;
                     break;
@@ -167,10 +166,9 @@ impl Leash {
         };
         self.waits = (accepted && waits > 1).then_some((order, waits - 1));
         if !accepted {
-            counted(&self.post.counts().failed);
+            self.post.failed();
         } else if waits == 1 {
             self.post.acknowledge(order);
-            counted(&self.post.counts().kept);
         }
     }
 }
@@ -182,11 +180,11 @@ impl Drop for Leash {
 }
 
 /// The newest transaction of each EVSE that goes on.
-fn open(station: &Station) -> Vec<Transaction> {
-    let mut newest: Vec<Transaction> = Vec::new();
+fn open(station: &Station) -> Vec<&Transaction> {
+    let mut newest: Vec<&Transaction> = Vec::new();
     for one in station.memory().open() {
         newest.retain(|other| other.evse != one.evse);
-        newest.push(one.clone());
+        newest.push(one);
     }
     newest
 }

@@ -7,12 +7,12 @@ use modbus::{Bus, SettingName, WriteError, device::ResolvedControl};
 use shared_protocol::{AssetKey, Decimal};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{EARLIER, Order, PATIENCE, Post, counted};
+use super::{Order, Post};
 
 /// How often a charger's settings are compared with what they have to be: one that was rebooted has lost them.
 const ATTENDED: Millis = 10_000;
 /// Its watchdog before anything was ordered, in s.
-const WATCHDOG: u64 = 50;
+const WATCHDOG: i64 = 50;
 
 /// Whether a charger falls back by itself when nobody writes to it.
 pub(super) fn falls_back(control: &ResolvedControl) -> bool {
@@ -31,7 +31,7 @@ pub struct Steer {
     /// Whether it does.
     falls_back: bool,
     /// Its watchdog, in s.
-    watchdog: u64,
+    watchdog: i64,
     /// The order that it holds.
     holds: Option<Order>,
     attended: Option<Millis>,
@@ -44,8 +44,8 @@ fn decimal(amperes: f64) -> Decimal {
     Decimal::new(tenths as i64, -1).unwrap_or(Decimal::ZERO)
 }
 
-fn seconds(seconds: u64) -> Decimal {
-    Decimal::new(seconds.cast_signed(), 0).unwrap_or(Decimal::ZERO)
+fn seconds(seconds: i64) -> Decimal {
+    Decimal::new(seconds, 0).unwrap_or(Decimal::ZERO)
 }
 
 impl Steer {
@@ -81,21 +81,16 @@ impl Steer {
         F: Future<Output = io::Result<S>>,
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let Some(order) = self.post.order() else {
+        let Some(order) = self.post.order(now) else {
             return;
         };
-        if now - order.at > PATIENCE {
-            counted(&self.post.counts().late);
-            return;
-        }
         let written = self.write(bus, &order).await;
         match &written {
             Ok(()) => {
                 self.holds = Some(order);
                 self.post.acknowledge(order.number);
-                counted(&self.post.counts().kept);
             }
-            Err(_) => counted(&self.post.counts().failed),
+            Err(_) => self.post.failed(),
         }
         self.say(written.as_ref().err());
     }
@@ -108,7 +103,7 @@ impl Steer {
         F: Future<Output = io::Result<S>>,
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let wanted = (order.lease - EARLIER).max(0).cast_unsigned() / 1000;
+        let wanted = order.seconds();
         let limit = decimal(order.amperes);
         let change = self.falls_back && wanted != self.watchdog;
         if change && wanted < self.watchdog {
@@ -125,7 +120,7 @@ impl Steer {
     async fn set_watchdog<C, F, S>(
         &mut self,
         bus: &mut Bus<C, S>,
-        wanted: u64,
+        wanted: i64,
     ) -> Result<(), WriteError>
     where
         C: FnMut() -> F,
@@ -158,7 +153,6 @@ impl Steer {
             tracing::warn!(asset = %self.asset, "the charger has lost its settings, as after a reboot; it is told again");
             self.holds = None;
             self.post.forgotten();
-            counted(&self.post.counts().forgotten);
         }
         self.say(kept.as_ref().err());
     }
