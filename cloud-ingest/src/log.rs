@@ -12,7 +12,7 @@ pub fn start(level: &str, format: &str) {
     let filter = format!(
         "warn,cloud_ingest={level},platform={level},access={level},audit={level},events={level},jobs={level},outbound={level},\
          vault={level},web={level},privacy={level},telemetry={level},depots={level},devices={level},teltonika={level},\
-         geotab={level},rumqttd={broker}"
+         geotab={level},transfer={level},rumqttd={broker}"
     );
     let log = fmt()
         .with_env_filter(EnvFilter::new(filter))

@@ -313,3 +313,38 @@ fn the_log_has_no_secret_and_nobodys_data() {
         );
     });
 }
+
+#[test]
+fn a_log_for_programs_is_an_object_a_line() {
+    on_each_database(async |database: TestDatabase| {
+        let place = Place::new(&database.url, EMBEDDED);
+        let text = std::fs::read_to_string(place.config()).unwrap();
+        let text = text.replace("[log]\n", "[log]\nformat = \"json\"\n");
+        std::fs::write(place.config(), text).unwrap();
+        let service = place.serve();
+        let mine = "x-request-id: of-the-log-1\r\n";
+        assert_eq!(service.ask("GET /v1/me", mine, "").await.status, 200);
+        let log = service.stop();
+        let lines: Vec<Value> = log
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no object: {line}")))
+            .collect();
+        for line in &lines {
+            for field in ["timestamp", "level", "target", "message"] {
+                assert!(line[field].is_string(), "{field}: {line}");
+            }
+        }
+        let answered = lines
+            .iter()
+            .find(|line| line["span"]["id"] == "of-the-log-1");
+        let answered = answered.unwrap_or_else(|| panic!("the request is not in {log}"));
+        assert_eq!(
+            (
+                &answered["message"],
+                &answered["route"],
+                &answered["status"]
+            ),
+            (&json!("answered"), &json!("/v1/me"), &json!(200))
+        );
+    });
+}

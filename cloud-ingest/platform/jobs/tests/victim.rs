@@ -93,10 +93,13 @@ async fn write(tx: &Tx, about: &About, number: i64) -> Result<(), tokio_postgres
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let url = std::env::args().nth(1).ok_or("usage: jobs-victim URL")?;
+    let mut args = std::env::args().skip(1);
+    let (Some(url), Some(lease)) = (args.next(), args.next()) else {
+        return Err("usage: jobs-victim URL LEASE_MS".into());
+    };
     let db = Db::connect(&url, 8).await?;
     let settings = Settings {
-        lease: Duration::from_millis(300),
+        lease: Duration::from_millis(lease.parse()?),
         look: Duration::from_millis(50),
         ..Settings::default()
     };

@@ -37,22 +37,19 @@ impl Chunk {
     /// Does jobs of one kind and one organisation.
     pub(super) async fn run(&self, jobs: Vec<Taken>) -> Ended {
         let kind = jobs[0].kind.clone();
-        let request = jobs[0].scope().map(|scope| scope.request.to_string());
-        let span = tracing::info_span!("job", kind, first = jobs[0].id, request);
         let begun = Instant::now();
-        let work = async {
-            match &*self.handler {
-                Handler::Effect(policy, effect) => self.effects(*policy, &**effect, jobs).await,
-                Handler::Task(policy, task) => {
-                    let mut ended = Ended::Settled;
-                    for job in jobs {
-                        ended = ended.and(self.task(*policy, &**task, job).await);
-                    }
-                    ended
+        let ended = match &*self.handler {
+            Handler::Effect(policy, effect) => self.effects(*policy, &**effect, jobs).await,
+            Handler::Task(policy, task) => {
+                let mut ended = Ended::Settled;
+                for job in jobs {
+                    let span = job.span();
+                    let work = self.task(*policy, &**task, job).instrument(span);
+                    ended = ended.and(work.await);
                 }
+                ended
             }
         };
-        let ended = work.instrument(span).await;
         metrics::took(&kind, begun.elapsed());
         ended
     }
@@ -70,32 +67,36 @@ impl Chunk {
         for job in jobs {
             let one = std::slice::from_ref(&job);
             if let Err(fault) = guarded(policy, self.write(effect, one)).await {
-                ended = ended.and(self.failed(policy, &job, fault).await);
+                let written = self.failed(policy, &job, fault).instrument(job.span());
+                ended = ended.and(written.await);
             }
         }
         ended
     }
 
     async fn write(&self, effect: &dyn ErasedEffect, jobs: &[Taken]) -> Result<(), Fault> {
-        let scope = jobs[0].scope();
-        let tx = Open::begin(&self.db, scope.as_ref()).await?;
+        let tx = Open::begin(&self.db, jobs[0].scope.as_ref()).await?;
         let ours = self.finish(&tx, jobs).await?;
-        let mut done = 0;
+        let mut done = Vec::with_capacity(ours.len());
         for job in jobs.iter().filter(|job| ours.contains(&job.id)) {
-            let about = job.about(job.scope(), self.clock.now());
-            if let Err(fault) = effect.run(job.payload.clone(), &about, &tx).await {
+            let (about, span) = (job.about(self.clock.now()), job.span());
+            let work = effect.run(job.payload.clone(), &about, &tx);
+            if let Err(fault) = work.instrument(span.clone()).await {
                 tx.rollback().await;
                 return Err(fault);
             }
-            done += 1;
+            done.push(span);
         }
         tx.commit().await?;
-        metrics::done(&jobs[0].kind, done);
+        metrics::done(&jobs[0].kind, done.len() as u64);
+        for span in done {
+            span.in_scope(|| tracing::debug!("a job is done"));
+        }
         Ok(())
     }
 
     async fn task(&self, policy: Policy, task: &dyn ErasedTask, job: Taken) -> Ended {
-        let about = job.about(job.scope(), self.clock.now());
+        let about = job.about(self.clock.now());
         let outcome = match guarded(policy, task.work(job.payload.clone(), &about)).await {
             Ok(worked) => guarded(policy, self.settle(policy, task, &job, worked, &about)).await,
             Err(fault) => Err(fault),
@@ -130,6 +131,7 @@ impl Chunk {
                 self.finish(&tx, std::slice::from_ref(job)).await?;
                 tx.commit().await?;
                 metrics::done(&job.kind, 1);
+                tracing::debug!("a job is done");
             }
             Ok(Verdict::Again(reason)) => {
                 self.again(&tx, policy, job, &reason).await?;
@@ -150,7 +152,7 @@ impl Chunk {
     /// An attempt has failed and all it wrote is rolled back: the job waits, or is given up.
     async fn failed(&self, policy: Policy, job: &Taken, fault: Fault) -> Ended {
         let written = async {
-            let tx = Open::begin(&self.db, job.scope().as_ref()).await?;
+            let tx = Open::begin(&self.db, job.scope.as_ref()).await?;
             match &fault {
                 Fault::Again(reason) => self.again(&tx, policy, job, reason).await?,
                 Fault::Never(reason) => self.bury(&tx, job, reason).await?,
@@ -161,7 +163,7 @@ impl Chunk {
         match written.await {
             Ok(()) => Ended::Settled,
             Err(error) => {
-                tracing::error!(job = job.id, %fault, %error, "that a job failed could not be written down");
+                tracing::error!(%fault, %error, "that a job failed could not be written down");
                 Ended::Unknown
             }
         }
@@ -192,7 +194,6 @@ impl Chunk {
             return self.bury(tx, job, reason).await;
         }
         tracing::info!(
-            job = job.id,
             attempt = job.attempt,
             reason,
             "a job failed and is tried again"
@@ -215,12 +216,7 @@ impl Chunk {
     }
 
     async fn bury(&self, tx: &Tx, job: &Taken, reason: &str) -> Result<(), tokio_postgres::Error> {
-        tracing::error!(
-            job = job.id,
-            attempt = job.attempt,
-            reason,
-            "a job is given up"
-        );
+        tracing::error!(attempt = job.attempt, reason, "a job is given up");
         metrics::buried(&job.kind);
         let statement = tx
             .prepare_cached(include_str!("../../queries/bury.sql"))

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use platform::{Actor, OrganizationId, RequestId, Scope};
 use serde_json::Value;
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::{Tx, enqueue::JobId, handler::About};
@@ -11,29 +12,30 @@ use crate::{Tx, enqueue::JobId, handler::About};
 #[derive(Clone, Debug)]
 pub(super) struct Taken {
     pub(super) id: JobId,
-    pub(super) organization: Option<OrganizationId>,
+    /// As whom it is done: the organisation's, in the request that asked for it.
+    pub(super) scope: Option<Scope>,
     pub(super) kind: String,
     pub(super) payload: Value,
     pub(super) due: Timestamp,
     pub(super) attempt: i32,
     pub(super) max_attempts: i32,
-    request: Option<RequestId>,
 }
 
 impl Taken {
-    /// As whom it is done.
-    pub(super) fn scope(&self) -> Option<Scope> {
-        self.organization.map(|organization| Scope {
-            organization,
-            actor: Actor::job(&self.kind),
-            request: self.request.clone().unwrap_or_else(RequestId::fresh),
-        })
+    pub(super) fn organization(&self) -> Option<OrganizationId> {
+        self.scope.as_ref().map(|scope| scope.organization)
     }
 
-    pub(super) fn about(&self, scope: Option<Scope>, now: Timestamp) -> About {
+    /// Every line of the log that comes of it says which job it was, and in which request it was asked for.
+    pub(super) fn span(&self) -> Span {
+        let request = self.scope.as_ref().map(|scope| scope.request.as_str());
+        tracing::info_span!("job", kind = self.kind, id = self.id, request)
+    }
+
+    pub(super) fn about(&self, now: Timestamp) -> About {
         About {
             id: self.id,
-            scope,
+            scope: self.scope.clone(),
             attempt: self.attempt.unsigned_abs(),
             last: self.attempt >= self.max_attempts,
             due: self.due,
@@ -60,16 +62,23 @@ pub(super) async fn claim(
     let mut taken: Vec<(i16, Taken)> = rows
         .iter()
         .map(|row| {
+            let organization: Option<OrganizationId> = row.get("organization_id");
             let request: Option<&str> = row.get("request_id");
+            let kind: String = row.get("kind");
             let job = Taken {
                 id: row.get("id"),
-                organization: row.get("organization_id"),
-                kind: row.get("kind"),
+                scope: organization.map(|organization| Scope {
+                    organization,
+                    actor: Actor::job(&kind),
+                    request: request
+                        .and_then(|id| id.parse().ok())
+                        .unwrap_or_else(RequestId::fresh),
+                }),
+                kind,
                 payload: row.get("payload"),
                 due: row.get("run_at"),
                 attempt: row.get("attempt"),
                 max_attempts: row.get("max_attempts"),
-                request: request.and_then(|id| id.parse().ok()),
             };
             (row.get("priority"), job)
         })

@@ -286,7 +286,11 @@ impl Hands<'_> {
     /// How many of those that wait may begin.
     fn ready(&self) -> usize {
         let (running, most) = (self.shares(), self.worker.settings.per_organization.max(1));
-        let may = |job: &&Taken| running.get(&job.organization).is_none_or(|now| *now < most);
+        let may = |job: &&Taken| {
+            running
+                .get(&job.organization())
+                .is_none_or(|now| *now < most)
+        };
         self.waiting.iter().filter(may).count()
     }
 
@@ -294,8 +298,8 @@ impl Hands<'_> {
     fn next(&self) -> Option<usize> {
         let (running, most) = (self.shares(), self.worker.settings.per_organization.max(1));
         let of = |at: &usize| {
-            let organization = &self.waiting[*at].organization;
-            running.get(organization).copied().unwrap_or_default()
+            let organization = self.waiting[*at].organization();
+            running.get(&organization).copied().unwrap_or_default()
         };
         (0..self.waiting.len())
             .filter(|at| of(at) < most)
@@ -312,12 +316,12 @@ impl Hands<'_> {
                 continue;
             };
             let together = handler.policy().together;
-            let organization = first.organization;
+            let organization = first.organization();
             let mut jobs = vec![first];
             let mut at = 0;
             while jobs.len() < together && at < self.waiting.len() {
                 let next = &self.waiting[at];
-                if next.kind == jobs[0].kind && next.organization == organization {
+                if next.kind == jobs[0].kind && next.organization() == organization {
                     jobs.extend(self.waiting.remove(at));
                 } else {
                     at += 1;

@@ -218,7 +218,7 @@ fn a_worker_taken_for_dead_cannot_commit_what_it_did() {
         let acme = world.organization("acme").await;
         let job = Slow {
             number: 1,
-            milliseconds: 1500,
+            milliseconds: 3000,
             fails: false,
         };
         world.ask(Some(&acme), &New::of(&job)).await;
@@ -233,20 +233,26 @@ fn a_worker_taken_for_dead_cannot_commit_what_it_did() {
                 "SELECT EXISTS (SELECT FROM jobs.job WHERE worker IS NOT NULL)",
             )
             .await;
-        // By the time of another's clock its sign of life is too old, and its job is taken back.
-        let settings = Settings {
+        // By the time of another's clock its sign of life is too old, and its job is taken back. Who does that looks often,
+        // so it may be taken for dead itself: the job is another's then.
+        let (clock, hand) = platform::Clock::by_hand(world.clock.now() + Duration::from_secs(120));
+        let ahead = |settings| {
+            let bell = jobs::Bell::silent();
+            jobs::Worker::new(world.db.clone(), clock.clone(), bell, settings)
+        };
+        let looks_often = Settings {
             lease: Duration::from_millis(200),
             ..quick()
         };
-        let (clock, hand) = platform::Clock::by_hand(world.clock.now() + Duration::from_secs(120));
-        let other = jobs::Worker::new(world.db.clone(), clock, jobs::Bell::silent(), settings);
-        let other = Running::start(other.task(Slowly));
+        let undertaker = Running::start(ahead(looks_often));
         world
             .until(
                 "it is taken back",
                 "SELECT EXISTS (SELECT FROM jobs.job WHERE worker IS NULL)",
             )
             .await;
+        undertaker.stop().await;
+        let other = Running::start(ahead(quick()).task(Slowly));
         hand.advance(Duration::from_secs(10));
         world
             .until(

@@ -2,7 +2,7 @@
 
 use std::{
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jobs::{New, Priority, enqueue_many};
@@ -14,6 +14,9 @@ use crate::world::World;
 
 const KILLS: usize = 50;
 const JOBS: i64 = 1500;
+/// How many effects there are; -1 when nothing is due that could make more.
+const NOT_AT_WORK: &str = "SELECT CASE WHEN EXISTS (SELECT FROM jobs.job WHERE run_at <= clock_timestamp()) \
+     THEN (SELECT count(*) FROM public.effects) ELSE -1 END";
 
 /// As `tests/victim.rs` has them.
 #[derive(Serialize, Deserialize)]
@@ -43,9 +46,10 @@ impl jobs::Job for Long {
 struct Victim(Child);
 
 impl Victim {
-    fn start(url: &str) -> Self {
+    /// With a lease of so many milliseconds.
+    fn start(url: &str, lease: u32) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_jobs-victim"))
-            .arg(url)
+            .args([url, &lease.to_string()])
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
@@ -95,16 +99,25 @@ fn killed_at_fifty_points_nothing_is_lost_and_every_effect_is_there_once() {
             tx.commit().await.unwrap();
         }
         let mut busy = 0;
-        for _ in 0..KILLS {
+        for kill in 0..KILLS {
             let before = world.count("SELECT count(*) FROM public.effects").await;
-            let victim = Victim::start(&world.url);
-            let alive = Duration::from_millis(random.random_range(20..160));
+            let victim = Victim::start(&world.url, 300);
+            // Every other one at any point, its start included; the others while they work, however long a start takes.
+            let began = Instant::now();
+            while kill % 2 == 1
+                && began.elapsed() < Duration::from_secs(5)
+                && world.count(NOT_AT_WORK).await == before
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let alive = Duration::from_millis(random.random_range(1..140));
             tokio::time::sleep(alive).await;
             drop(victim);
             busy += usize::from(world.count("SELECT count(*) FROM public.effects").await > before);
         }
         eprintln!("{KILLS} killed, {busy} of them after they had written");
-        let survivor = Victim::start(&world.url);
+        // It is not taken for dead because the machine is busy.
+        let survivor = Victim::start(&world.url, 6000);
         world.until_empty().await;
         drop(survivor);
         let twice = "SELECT count(*) FROM (SELECT FROM public.effects GROUP BY number HAVING count(*) > 1) AS t";
