@@ -17,6 +17,7 @@ pub mod series;
 pub mod sign_in;
 pub mod signals;
 pub mod states;
+pub mod transactions;
 pub mod users;
 pub mod webhooks;
 

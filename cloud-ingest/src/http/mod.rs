@@ -102,6 +102,7 @@ impl FromRef<App> for Depots {
     tags(
         (name = "sign-in", description = "Tokens and sessions."),
         (name = "keys", description = "API keys of programs."),
+        (name = "charging", description = "What was charged where, by the stations' own word."),
         (name = "assets", description = "Vehicles, chargers, meters and what they measured."),
         (name = "catalogue", description = "The signals that are known by name."),
         (name = "gateways", description = "What came from which gateway, and what is missing."),
@@ -193,6 +194,7 @@ fn quick() -> OpenApiRouter<App> {
         .routes(routes!(api::devices::list))
         .routes(routes!(api::rollups::rollups))
         .routes(routes!(api::states::events))
+        .routes(routes!(api::transactions::list))
         .routes(routes!(api::commands::list, api::commands::send))
         .routes(routes!(api::commands::show))
         .routes(routes!(api::quarantine::list))

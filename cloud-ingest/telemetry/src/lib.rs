@@ -3,7 +3,7 @@
 //! - [`Ingestor`] (`ingest/`): deliveries in, [`Outcome`]s out, [`acks`] of them for the gateways; [`hello`]
 //! - [`readings`]: the same for devices that seal no blocks, in the transaction of whoever brings them
 //! - [`samples`]: samples exactly as they are stored, out of the tables and into them once: for files
-//! - [`command`](mod@command): what gateways are told to do, and what became of it
+//! - [`charging`]: charging transactions, as stations told them; [`command`](mod@command): what gateways are told to do, and what became of it
 //! - [`storage`]: [`prepare_storage`] makes the catalogue's columns and the partitions that samples need, [`retain`]
 //!   removes what is old
 //! - [`rollup`]: minutes, quarters of an hour and days from samples
@@ -14,6 +14,7 @@
 //!
 //! Tables stand in `migrations/`, statements in `queries/`; only those that name the catalogue's columns are built.
 
+pub mod charging;
 mod columns;
 pub mod command;
 mod copy;

@@ -10,8 +10,8 @@ use cloud_ingest::broker::Endpoint;
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, PublishOptions, QoS};
 use shared_protocol::{
     Ack, Block, BlockHeader, BlockNumber, Body, Class, Column, Decimal, Digest, Encoding, Epoch,
-    GatewayId, Hello, SampleBody, SignalDef, SignalId, SignalRef, SigningKey, Source, Stream,
-    StreamState, Verdict, VerifyingKey, topic,
+    GatewayId, Hello, Record, SampleBody, SignalDef, SignalId, SignalRef, SigningKey, Source,
+    Stream, StreamState, Verdict, VerifyingKey, topic,
 };
 use tokio::time::timeout;
 
@@ -150,6 +150,18 @@ impl Gateway {
         let samples = (0..count).map(|i| (0, i * 1_000_000, rand::random::<i64>()));
         let body = Body::Samples(SampleBody::from_samples(samples));
         self.seal(stream, body, 0);
+    }
+
+    /// A block of records about the asset `charger-1`, received at this wall time: kind and payload of each.
+    pub(crate) fn records(&mut self, records: &[(&str, serde_json::Value)], wall_us: i64) {
+        let record = |(kind, payload): &(&str, serde_json::Value)| Record {
+            time_us: 0,
+            asset: Some("charger-1".parse().unwrap()),
+            kind: (*kind).to_owned(),
+            payload: payload.to_string(),
+        };
+        let body = Body::Records(records.iter().map(record).collect());
+        self.seal(Stream::Transactions, body, wall_us);
     }
 
     /// The bytes of the last block of its last stream that is not acknowledged.

@@ -5,6 +5,7 @@ mod access;
 mod api;
 mod backup;
 mod broker;
+mod charging;
 mod config;
 mod contract;
 mod external;

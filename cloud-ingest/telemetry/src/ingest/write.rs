@@ -1,9 +1,10 @@
 //! The statements of the transaction that write what a batch brings.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::{
     batch::Batch,
@@ -13,6 +14,7 @@ use super::{
     states::{IsState, States},
 };
 use crate::{
+    charging::Tidings,
     command,
     copy::CopyRows,
     decode::{Number, Rows},
@@ -126,7 +128,7 @@ pub(crate) fn wide_rows(blocks: &[&Rows]) -> (String, CopyRows) {
     (target, copy)
 }
 
-/// Inserts the records of all written blocks, and moves the commands that they answer.
+/// Inserts the records of all written blocks, and moves the transactions and commands that they speak of.
 pub(crate) async fn records(tx: &Transaction<'_>, batch: &Batch<'_, '_>) -> Result<(), Trouble> {
     let mut keys = Vec::new();
     let mut places: Vec<i32> = Vec::new();
@@ -134,20 +136,25 @@ pub(crate) async fn records(tx: &Transaction<'_>, batch: &Batch<'_, '_>) -> Resu
     let mut times: Vec<Timestamp> = Vec::new();
     let mut assets: Vec<Option<i32>> = Vec::new();
     let mut kinds: Vec<&str> = Vec::new();
-    let mut payloads: Vec<&str> = Vec::new();
+    let mut payloads: Vec<Cow<'_, str>> = Vec::new();
+    let mut tidings = Tidings::default();
     for written in batch.written() {
         let Work::Records(rows) = written.work else {
             continue;
         };
-        for (place, record) in (0i32..).zip(rows.records) {
+        let gateway = written.block.block.gateway_id;
+        let about = rows.times_us.iter().zip(rows.assets.iter());
+        for ((place, record), (&time_us, &asset)) in (0i32..).zip(rows.records).zip(about) {
+            let (at, payload) = (time(time_us), storable(&record.payload));
+            tidings.add(gateway, &record.kind, &payload, at, asset);
             keys.push(written.block.key());
             places.push(place);
-            gateways.push(written.block.block.gateway_id);
+            gateways.push(gateway);
             kinds.push(&record.kind);
-            payloads.push(&record.payload);
+            payloads.push(payload);
+            times.push(at);
+            assets.push(asset);
         }
-        times.extend(rows.times_us.iter().map(|&us| time(us)));
-        assets.extend(rows.assets.iter().copied());
     }
     if keys.is_empty() {
         return Ok(());
@@ -163,11 +170,41 @@ pub(crate) async fn records(tx: &Transaction<'_>, batch: &Batch<'_, '_>) -> Resu
         ],
     )
     .await?;
+    tidings.write(tx).await?;
     let answers = batch.written().filter_map(|written| match written.work {
         Work::Records(rows) => Some((written.block.block.gateway_id, rows)),
         _ => None,
     });
     command::answers(tx, answers).await
+}
+
+/// JSON that PostgreSQL takes: it has no U+0000, which a station may well put into a text.
+fn storable(payload: &str) -> Cow<'_, str> {
+    fn clean(value: &mut Value) {
+        match value {
+            Value::String(text) => *text = text.replace('\0', "\u{fffd}"),
+            Value::Array(values) => values.iter_mut().for_each(clean),
+            Value::Object(fields) => {
+                let all = std::mem::take(fields);
+                for (name, mut value) in all {
+                    clean(&mut value);
+                    fields.insert(name.replace('\0', "\u{fffd}"), value);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    if !payload.contains("\\u0000") {
+        return Cow::Borrowed(payload);
+    }
+    match serde_json::from_str::<Value>(payload) {
+        Ok(mut value) => {
+            clean(&mut value);
+            Cow::Owned(value.to_string())
+        }
+        // It was checked before; if it cannot be read after all, the database says so.
+        Err(_) => Cow::Borrowed(payload),
+    }
 }
 
 /// Inserts gaps, and removes those whose block has come after all.

@@ -7,11 +7,12 @@ use platform::{Db, Flavour, MigrateError, Server, failure::in_words, migrate::lo
 use super::{PARTITIONED, StorageError, is_by_day};
 
 /// Rows of tables that are not partitioned: table and its time.
-const BY_ROW: [(&str, &str); 8] = [
+const BY_ROW: [(&str, &str); 9] = [
     ("state_change", "time"),
     ("command", "expires_at"),
     ("rollup_day", "bucket"),
     ("record", "time"),
+    ("charging_transaction", "told_at"),
     ("gap", "received_at"),
     ("block_digest", "received_at"),
     ("quarantine", "last_at"),

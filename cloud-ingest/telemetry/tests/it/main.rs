@@ -1,6 +1,7 @@
 //! Blocks become rows, on real databases of every flavour.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod charging;
 mod commands;
 mod compressed;
 mod exactly_once;
