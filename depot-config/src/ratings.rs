@@ -72,12 +72,12 @@ pub enum RatingsError {
         /// What is.
         found: String,
     },
-    /// A word of it, or its signature, was changed.
+    /// A word of it, or its signature, was changed. With the key that it names.
     #[error(
         "the signature is not one of these values by the key {0}: it was changed after it was signed; \
          take the installer's file, or let the installer sign again"
     )]
-    Signature(VerifyingKey),
+    Signature(String),
     /// More than a signature is for.
     #[error("these are more values than can be signed: split the depot")]
     Long,
@@ -187,7 +187,7 @@ impl Ratings {
         // All bytes above the signature, whatever ends their lines.
         let above = text.rfind("signature = ").map_or("", |end| &text[..end]);
         if !is_signed(Kind::Ratings, above, &bytes, &key) {
-            return Err(RatingsError::Signature(key));
+            return Err(RatingsError::Signature(key.to_string()));
         }
         let mut values = BTreeMap::new();
         for (place, line) in middle.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! What `sign` does, and what `check` says of signatures.
 
-use std::{error::Error, fs, io::ErrorKind, path::Path};
+use std::{error::Error, fmt::Write as _, fs, io::ErrorKind, path::Path};
 
 use config_file::{Fault, Faults};
 use depot_config::{
@@ -79,9 +79,10 @@ pub(crate) fn check(
         })
         .collect();
     Faults::check(refused)?;
-    let lower: String = differences
-        .iter()
-        .map(|one| format!("\n    lower than signed: {one}"))
-        .collect();
-    Ok(format!("its ratings are signed by {}{lower}", ratings.key))
+    let mut said = format!("its ratings are signed by {}", ratings.key);
+    for one in &differences {
+        // Writing to a text cannot fail.
+        let _ = write!(said, "\n    lower than signed: {one}");
+    }
+    Ok(said)
 }

@@ -284,7 +284,7 @@ fn every_cut_and_every_changed_byte_is_found() {
     let more = text.replace("key = ", "circuit[main].breaker = 900 A\nkey = ");
     assert_eq!(
         Ratings::parse(&more),
-        Err(RatingsError::Signature(key().verifying_key()))
+        Err(RatingsError::Signature(key().verifying_key().to_string()))
     );
     let said = Ratings::parse("breaker = 100\n").unwrap_err().to_string();
     assert_eq!(
