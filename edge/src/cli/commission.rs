@@ -3,13 +3,13 @@
 use std::{
     fs, io,
     path::Path,
-    thread::sleep,
     time::{Duration, Instant},
 };
 
 use edge::control::commission::desk;
 use firmware_config::gateway::Gateway;
 use shared_protocol::AssetKey;
+use tokio::time::sleep;
 
 use super::Failure;
 
@@ -36,27 +36,36 @@ pub(super) fn commission(config: &Path, station: &AssetKey) -> Result<(), Failur
     let (wanted, outcome) = desk(&gateway.data, station);
     ask(&wanted, &outcome)
         .map_err(|error| Failure::Running(format!("{}: {error}", wanted.display())))?;
-    let asked = Instant::now();
     println!(
         "{station}: it is told a limit while a car charges, then nothing more until its lease is over; this takes some minutes"
     );
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::running)?;
+    let said = runtime.block_on(answer(&wanted, &outcome)).ok_or_else(|| {
+        Failure::Running(format!(
+            "{station}: no gateway runs with {}: start it first",
+            config.display()
+        ))
+    })?;
+    let said = format!("{station}: {said}");
+    if !said.contains(": falls back") {
+        return Err(Failure::Running(said));
+    }
+    println!("{said}");
+    Ok(())
+}
+
+/// What the gateway found; `None` when none has seen that it is asked.
+async fn answer(wanted: &Path, outcome: &Path) -> Option<String> {
+    let asked = Instant::now();
     loop {
-        sleep(LOOK);
-        if let Ok(said) = fs::read_to_string(&outcome) {
-            let said = format!("{station}: {said}");
-            if !said.contains(": falls back") {
-                return Err(Failure::Running(said));
-            }
-            println!("{said}");
-            return Ok(());
+        sleep(LOOK).await;
+        if let Ok(said) = fs::read_to_string(outcome) {
+            return Some(said);
         }
         if asked.elapsed() > SEEN && wanted.exists() {
             // Nobody shall find it later.
-            let _ = fs::remove_file(&wanted);
-            return Err(Failure::Running(format!(
-                "{station}: no gateway runs with {}: start it first",
-                config.display()
-            )));
+            let _ = fs::remove_file(wanted);
+            return None;
         }
     }
 }
