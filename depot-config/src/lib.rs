@@ -14,6 +14,7 @@
 //! | `tariff.rs` | tariffs, holidays and prices as data, and what they say of an instant |
 //! | `draw.rs` | the single-line diagram: [`draw`] |
 //! | `diff.rs` | what changed between two depots, by key: [`diff`] |
+//! | `ratings.rs` | what an installer has signed of a depot: [`ratings`] |
 //! | `document.rs` | a depot with the files that it names, as it travels: [`Document`] |
 //! | `cloud.rs` | depots in the cloud, with optimistic locking (feature `cloud`) |
 //! | `new.rs` | a depot from answers to questions: [`new`] |
@@ -21,7 +22,7 @@
 //! | `address.rs` | where a Modbus line is: [`ModbusAddress`] |
 //! | `build.rs` | the files that ship, put into the binary |
 //!
-//! The command `depot-config` is a thin shell over this library.
+//! The command `depot-config` is a thin shell over this library (`command/`).
 
 #![forbid(unsafe_code)]
 
@@ -34,6 +35,7 @@ pub mod diff;
 pub mod document;
 pub mod draw;
 pub mod new;
+pub mod ratings;
 pub mod tariff;
 
 pub use address::{ModbusAddress, Parity};

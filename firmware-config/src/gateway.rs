@@ -46,6 +46,8 @@ pub struct Gateway {
     pub stations: Option<Stations>,
     /// The depot whose electrical limits it holds, if it is to hold any.
     pub depot: Option<Arc<Depot>>,
+    /// The installer's key with which the ratings of that depot were found to be signed; `None`: they are not.
+    pub installer: Option<VerifyingKey>,
     /// Least serious event that is written to the log: `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: String,
 }

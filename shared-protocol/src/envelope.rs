@@ -42,6 +42,8 @@ pub enum Kind {
     Hello,
     /// A command, cloud to gateway.
     Command,
+    /// What an installer has signed of a depot: a text whose signature travels beside it.
+    Ratings,
 }
 
 impl Kind {
@@ -51,6 +53,7 @@ impl Kind {
             Self::Ack => 2,
             Self::Hello => 3,
             Self::Command => 4,
+            Self::Ratings => 5,
         }
     }
 }
@@ -190,6 +193,14 @@ pub fn seal(kind: Kind, body: &[u8], key: &SigningKey) -> Option<Vec<u8>> {
 
 /// The same in a version of the format.
 pub(crate) fn seal_as(version: u8, kind: Kind, body: &[u8], key: &SigningKey) -> Option<Vec<u8>> {
+    let mut out = framed(version, kind, body)?;
+    let signature = key.0.sign(&out);
+    out.extend(signature.to_bytes());
+    Some(out)
+}
+
+/// What is signed: head, body and checksum.
+fn framed(version: u8, kind: Kind, body: &[u8]) -> Option<Vec<u8>> {
     if HEAD + body.len() + TAIL > MAX_ENVELOPE {
         return None;
     }
@@ -200,9 +211,25 @@ pub(crate) fn seal_as(version: u8, kind: Kind, body: &[u8], key: &SigningKey) ->
     out.extend((body.len() as u32).to_le_bytes());
     out.extend(body);
     out.extend(crc32fast::hash(&out).to_le_bytes());
-    let signature = key.0.sign(&out);
-    out.extend(signature.to_bytes());
     Some(out)
+}
+
+/// Version of the format under which texts are signed. They keep for as long as what they describe.
+const VERSION_OF_TEXTS: u8 = 2;
+
+/// The signature of a text that travels without its envelope: that of the envelope which it would have, so that it is
+/// no signature of anything else. `None` when that would be longer than [`MAX_ENVELOPE`].
+pub fn sign(kind: Kind, text: &str, key: &SigningKey) -> Option<[u8; 64]> {
+    let sealed = seal_as(VERSION_OF_TEXTS, kind, text.as_bytes(), key)?;
+    sealed.last_chunk().copied()
+}
+
+/// Whether this is the signature of a text by this key (strictly, as in [`Envelope::verify`]).
+pub fn is_signed(kind: Kind, text: &str, signature: &[u8; 64], key: &VerifyingKey) -> bool {
+    framed(VERSION_OF_TEXTS, kind, text.as_bytes()).is_some_and(|framed| {
+        let signature = ed25519_dalek::Signature::from_bytes(signature);
+        key.0.verify_strict(&framed, &signature).is_ok()
+    })
 }
 
 /// A whole, undamaged envelope whose signature has not been looked at yet.
@@ -294,6 +321,27 @@ mod tests {
             opened.verify(&other, "gateway x"),
             Err(OpenError::Signature("gateway x".into()))
         );
+    }
+
+    #[test]
+    fn a_text_is_signed_as_what_it_is() {
+        let key = SigningKey::from_seed([7; 32]);
+        let signature = sign(Kind::Ratings, "a text", &key).unwrap();
+        let right = |kind, text, signature: &[u8; 64], key: &SigningKey| {
+            is_signed(kind, text, signature, &key.verifying_key())
+        };
+        assert!(right(Kind::Ratings, "a text", &signature, &key));
+        assert!(!right(Kind::Command, "a text", &signature, &key));
+        assert!(!right(Kind::Ratings, "a test", &signature, &key));
+        let other = SigningKey::from_seed([8; 32]);
+        assert!(!right(Kind::Ratings, "a text", &signature, &other));
+        for bit in 0..signature.len() * 8 {
+            let mut signature = signature;
+            signature[bit / 8] ^= 1 << (bit % 8);
+            assert!(!right(Kind::Ratings, "a text", &signature, &key));
+        }
+        let long = "a".repeat(MAX_ENVELOPE);
+        assert_eq!(sign(Kind::Ratings, &long, &key), None);
     }
 
     #[test]

@@ -1,16 +1,14 @@
-//! Depot files, tariffs and device maps, sound and broken, and the command.
+//! Depot files, tariffs and device maps, sound and broken.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod breakers;
 mod broken;
 mod calendars;
-mod command;
 mod devices;
 mod differences;
 mod drawings;
-mod import;
-mod questions;
+mod ratings;
 mod round;
 mod shipped;
 mod tariffs;

@@ -17,6 +17,7 @@
 //! | `window.rs` | the 15-minute average that the utility bills |
 //! | `trip.rs` | how long a breaker carries too much |
 //! | `manager.rs` | one step |
+//! | `trial.rs` | the test whether a station ends by itself what it was told for a time |
 //!
 //! What makes it safe:
 //!
@@ -41,6 +42,7 @@ mod rules;
 mod share;
 mod site;
 mod station;
+mod trial;
 mod trip;
 mod window;
 
@@ -49,6 +51,7 @@ pub use lease::Write;
 pub use manager::{Alarm, Decision, Limit, Manager};
 pub use rules::Rules;
 pub use site::{Site, SiteError, StationOptions};
+pub use trial::{Outcome, Reason, Trial};
 pub use trip::{Heat, seconds_to_trip};
 
 /// Milliseconds of a clock that never goes back.

@@ -1,5 +1,5 @@
-//! Limits as leases: a `TxProfile` that ends by itself, over a `TxDefaultProfile` to which the station then falls back
-//! (OCPP 1.6 §3.13, 2.0.1 K01).
+//! Limits as leases: a `TxProfile` that ends by itself, over a `TxDefaultProfile` to which the station then falls back, under a
+//! ceiling for the station as a whole (OCPP 1.6 §3.13, 2.0.1 K01); and how often the station measures.
 
 use jiff::SignedDuration;
 use ocpp_kit::{Version, types::DateTime, v1_6, v2_0_1};
@@ -14,6 +14,7 @@ use crate::{
 /// Numbers of profiles: one for what the station falls back to, and one for each EVSE's lease. A profile with a number that
 /// the station has takes the place of the other (1.6 §5.16.4, 2.0.1 K01.FR.05).
 const FALLBACK: i32 = 1;
+const CEILING: i32 = 2;
 const LEASES: i32 = 100;
 
 /// A limit of a station.
@@ -93,6 +94,53 @@ impl Station {
             profile["id"] = json!(FALLBACK);
         }
         self.profile(0, profile, schedule)
+    }
+
+    /// The call by which the station as a whole never draws more than this, whatever it is told. It keeps that in flash: to
+    /// be told rarely. While nobody knows the time of day there is none (2.0.1 K01.FR.38, K01.FR.40 want it absolute).
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    pub fn ceiling(&self, now: Now, limit: Limit) -> Result<Call, Refusal> {
+        let start = now.wall.ok_or(Refusal::NotAccepted)?;
+        let mut schedule = json!({
+            "chargingRateUnit": "A",
+            "startSchedule": DateTime::from_timestamp(start),
+            "chargingSchedulePeriod": [limit.period()],
+        });
+        let mut profile = json!({ "stackLevel": 0, "chargingProfileKind": "Absolute" });
+        if self.version() == Version::V1_6 {
+            profile["chargingProfileId"] = json!(CEILING);
+            profile["chargingProfilePurpose"] = json!("ChargePointMaxProfile");
+        } else {
+            schedule["id"] = json!(CEILING);
+            profile["id"] = json!(CEILING);
+            profile["chargingProfilePurpose"] = json!("ChargingStationMaxProfile");
+        }
+        self.profile(0, profile, schedule)
+    }
+
+    /// The call by which the station says every so many seconds what a transaction draws (1.6 §9.1.16
+    /// `MeterValueSampleInterval`, 2.0.1 `SampledDataCtrlr.TxUpdatedInterval`).
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    pub fn measure_every(&self, seconds: u32) -> Result<Call, Refusal> {
+        let invalid = |error: serde_json::Error| Refusal::Invalid(error.to_string());
+        let value = seconds.to_string();
+        if self.version() == Version::V1_6 {
+            let request = json!({ "key": "MeterValueSampleInterval", "value": value });
+            let request = serde_json::from_value(request).map_err(invalid)?;
+            Ok(Call::V16(v1_6::CsmsRequest::ChangeConfiguration(request)))
+        } else {
+            let request = json!({ "setVariableData": [{
+                "component": { "name": "SampledDataCtrlr" },
+                "variable": { "name": "TxUpdatedInterval" },
+                "attributeValue": value,
+            }] });
+            let request = serde_json::from_value(request).map_err(invalid)?;
+            Ok(Call::V201(v2_0_1::CsmsRequest::SetVariables(request)))
+        }
     }
 
     fn profile(&self, evse: i32, mut profile: Value, schedule: Value) -> Result<Call, Refusal> {

@@ -1,6 +1,7 @@
 //! The command line. Exit status: 0 done, 1 it failed while running, 2 something given to it is wrong and nothing was
 //! started, 70 a loop of the gateway stood still and nothing helped but a new start.
 
+mod commission;
 mod decode;
 mod keygen;
 mod learn;
@@ -10,6 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use edge::gateway::Around;
+use shared_protocol::AssetKey;
 
 #[derive(Parser)]
 #[command(
@@ -50,6 +52,15 @@ enum Command {
         /// The configuration.
         #[arg(long)]
         config: PathBuf,
+    },
+    /// Have the gateway that runs test a station at which a car charges: whether it ends by itself what it was told for a
+    /// time. What was found is kept; a station that goes on counts with its maximum when nobody hears it.
+    Commission {
+        /// The configuration with which the gateway runs.
+        #[arg(long)]
+        config: PathBuf,
+        /// The station, by its id in the depot file.
+        station: AssetKey,
     },
     /// Make a secret key for a gateway and print its public half.
     Keygen {
@@ -99,6 +110,7 @@ pub(crate) fn main() -> ExitCode {
             Ok(())
         }
         Command::Check { config } => run::check(&config),
+        Command::Commission { config, station } => commission::commission(&config, &station),
         Command::Keygen { out } => keygen::keygen(&out),
         Command::Learn(learn) => learn::learn(learn),
         Command::Decode(arguments) => decode::decode(&arguments),

@@ -42,6 +42,15 @@ impl Order {
     }
 }
 
+/// What a station is told once after each boot, at most: it keeps it in flash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Setting {
+    /// The most that it draws, whatever else it is told.
+    Ceiling,
+    /// How often it measures.
+    Interval,
+}
+
 #[derive(Debug)]
 struct Meter {
     circuit: usize,
@@ -74,10 +83,16 @@ struct Station {
     power: f64,
     /// What it falls back to, in A.
     fallback: f64,
+    /// Most that it draws from each phase, in A.
+    max: f64,
     link: Mutex<Link>,
+    /// What it has answered to since it has booted.
+    settled: Mutex<[bool; 2]>,
     /// It has not taken what to fall back to.
     never_falls_back: AtomicBool,
     said: Mutex<Said>,
+    /// Its serial number, if it has said one.
+    serial: Mutex<Option<String>>,
     order: Mutex<Option<Order>>,
     /// The newest order that it has acknowledged; 0: none, or it has forgotten.
     acknowledged: AtomicU64,
@@ -134,9 +149,12 @@ impl Board {
                 min: station.min_current,
                 power: depot.station_power(station, 1.0),
                 fallback: station.fallback_current,
+                max: station.max_current,
                 link: Mutex::default(),
+                settled: Mutex::default(),
                 never_falls_back: AtomicBool::new(false),
                 said: Mutex::default(),
+                serial: Mutex::default(),
                 order: Mutex::default(),
                 acknowledged: AtomicU64::new(0),
                 wake: Mutex::default(),
@@ -168,6 +186,11 @@ impl Board {
             stations: self.stations.iter().map(|one| one.report(now)).collect(),
             into_quarter,
         }
+    }
+
+    /// The serial number of a station, if it has said one.
+    pub(super) fn serial(&self, station: usize) -> Option<String> {
+        lock(&self.stations[station].serial).clone()
     }
 
     /// Leaves an order at a station's place; one that waits there is out of date.
@@ -292,6 +315,16 @@ impl Post {
         }
     }
 
+    /// The station has said its serial number.
+    pub fn identify(&self, serial: &str) {
+        if let Some(station) = self.station() {
+            let mut known = lock(&station.serial);
+            if known.as_deref() != Some(serial) {
+                *known = Some(serial.to_owned());
+            }
+        }
+    }
+
     /// The station is connected, with so many transactions that go on; `None`: not any more.
     pub fn connected(&self, transactions: Option<usize>) {
         if let Some(station) = self.station() {
@@ -310,6 +343,32 @@ impl Post {
     /// What the station has to fall back to, in A; 0 for what is no station.
     pub fn fallback(&self) -> f64 {
         self.station().map_or(0.0, |station| station.fallback)
+    }
+
+    /// Most that the station draws from each of its phases, in A.
+    pub fn max(&self) -> f64 {
+        self.station().map_or(0.0, |station| station.max)
+    }
+
+    /// What the station has to be told once after each boot and has not answered to yet.
+    pub(super) fn unsettled(&self) -> Option<Setting> {
+        let settled = *lock(&self.station()?.settled);
+        let mut all = [Setting::Ceiling, Setting::Interval].into_iter();
+        all.find(|setting| !settled[*setting as usize])
+    }
+
+    /// The station has answered to this, whether it took it or not.
+    pub(super) fn settled(&self, setting: Setting) {
+        if let Some(station) = self.station() {
+            lock(&station.settled)[setting as usize] = true;
+        }
+    }
+
+    /// The station has booted: nothing is settled.
+    pub(super) fn booted(&self) {
+        if let Some(station) = self.station() {
+            *lock(&station.settled) = [false; 2];
+        }
     }
 
     /// Least with which the station charges, in A.

@@ -1,4 +1,5 @@
-//! A station that speaks OCPP is told: what it falls back to once in a connection, and its leases.
+//! A station that speaks OCPP is told: what it falls back to once in a connection, its ceiling and how often it measures once
+//! after a boot, and its leases.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -6,14 +7,18 @@ use load_manager::Millis;
 use ocpp::{Answer, Call, CallFailure, CallToken, Effect, Limit, Now, Station, Transaction};
 use tokio::sync::Notify;
 
-use super::Post;
+use super::{Post, board::Setting};
 
 /// A station that has not taken what to fall back to is told again after so long.
 const AGAIN: Millis = 60_000;
+/// Stations say so often what a car draws, in s: one that does not obey is to be seen within 5 s, and what was measured 10 s
+/// ago is not known any more.
+const MEASURED: u32 = 5;
 
 #[derive(Clone, Copy, Debug)]
 enum Asked {
     Fallback,
+    Setting(Setting),
     Lease(u64),
 }
 
@@ -29,6 +34,8 @@ pub struct Leash {
     /// It has taken what to fall back to.
     falls_back: bool,
     tried: Option<Millis>,
+    /// When it was last told a setting without an answer so far.
+    unsettled: Option<Millis>,
 }
 
 impl Leash {
@@ -48,6 +55,7 @@ impl Leash {
             waits: None,
             falls_back: false,
             tried: None,
+            unsettled: None,
         }
     }
 
@@ -63,11 +71,27 @@ impl Leash {
         self.post.hear(at, said);
     }
 
+    /// The station has said who it is: its boot, in the words of OCPP 1.6 or 2.0.1.
+    pub fn booted(&self, boot: &serde_json::Value) {
+        self.post.booted();
+        let serials = [
+            &boot["chargePointSerialNumber"],
+            &boot["chargeBoxSerialNumber"],
+            &boot["chargingStation"]["serialNumber"],
+        ];
+        if let Some(serial) = serials.into_iter().find_map(|serial| serial.as_str()) {
+            self.post.identify(serial);
+        }
+    }
+
     /// Takes notice of what goes on at the station, and tells it what to fall back to, if that is not done yet.
     pub fn look(&mut self, station: &mut Station, now: Now, at: Millis) -> Vec<Effect> {
         self.post.connected(Some(open(station).len()));
         let again = self.tried.is_none_or(|tried| at - tried >= AGAIN);
-        if self.falls_back || !again {
+        if self.falls_back {
+            return self.settle(station, now, at);
+        }
+        if !again {
             return Vec::new();
         }
         self.tried = Some(at);
@@ -79,6 +103,32 @@ impl Leash {
         let told = call.and_then(|call| self.call(station, now, &call, Asked::Fallback));
         told.unwrap_or_else(|error| {
             tracing::warn!(station = %self.name, error, "a station cannot be told what to fall back to");
+            Vec::new()
+        })
+    }
+
+    /// Tells what is told once after a boot, one thing at a time and never before an answer.
+    fn settle(&mut self, station: &mut Station, now: Now, at: Millis) -> Vec<Effect> {
+        let waits =
+            !self.asked.is_empty() || self.unsettled.is_some_and(|tried| at - tried < AGAIN);
+        let Some(setting) = self.post.unsettled().filter(|_| !waits) else {
+            return Vec::new();
+        };
+        let call = match setting {
+            Setting::Ceiling => {
+                let limit = Limit {
+                    amperes: self.post.max(),
+                    phases: self.post.phases(),
+                };
+                station.ceiling(now, limit)
+            }
+            Setting::Interval => station.measure_every(MEASURED),
+        };
+        self.unsettled = Some(at);
+        let call = call.map_err(|error| error.to_string());
+        let told = call.and_then(|call| self.call(station, now, &call, Asked::Setting(setting)));
+        told.unwrap_or_else(|error| {
+            tracing::debug!(station = %self.name, ?setting, error, "a station cannot be told a setting yet");
             Vec::new()
         })
     }
@@ -144,7 +194,10 @@ impl Leash {
         };
         let status = result.as_ref().ok().and_then(|answer| {
             let answer: serde_json::Value = serde_json::from_str(answer.payload()?.get()).ok()?;
-            Some(answer.get("status")?.as_str()?.to_owned())
+            // One variable was set.
+            let variable = &answer["setVariableResult"][0]["attributeStatus"];
+            let status = answer.get("status").unwrap_or(variable);
+            Some(status.as_str()?.to_owned())
         });
         let accepted = status.as_deref() == Some("Accepted");
         match asked {
@@ -153,6 +206,15 @@ impl Leash {
                 self.post.falls_back(accepted);
                 if !accepted {
                     tracing::error!(station = %self.name, ?status, "a station does not take what to fall back to: it counts with its maximum when nobody hears it");
+                }
+            }
+            Asked::Setting(setting) => {
+                if result.is_ok() {
+                    self.post.settled(setting);
+                    self.unsettled = None;
+                }
+                if !accepted {
+                    tracing::warn!(station = %self.name, ?setting, ?status, "a station does not take a setting");
                 }
             }
             Asked::Lease(number) => self.answered(number, accepted),

@@ -7,6 +7,7 @@
 //! | `hear` | which signals of a device matter here |
 //! | `steer` | a charger on a Modbus line is told |
 //! | `leash` | a station that speaks OCPP is told |
+//! | `commission` | stations are tested: whether they end by themselves what they were told |
 //! | `show` | what people are shown of it |
 //!
 //! 1. A source posts what it reads of a meter or a station ([`Post::hear`]).
@@ -17,6 +18,7 @@
 //!    station that nobody hears is true: it has fallen back.
 
 mod board;
+pub mod commission;
 mod hear;
 mod leash;
 mod show;
@@ -40,6 +42,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::{clock::Clock, supervise::Beat};
 use board::Board;
 pub use board::{Order, Post};
+use commission::{Trials, Verdicts};
 pub use leash::Leash;
 pub use show::{CircuitShown, Shown};
 pub use steer::Steer;
@@ -69,10 +72,22 @@ pub struct Counts {
     pub forgotten: AtomicU64,
 }
 
+/// What is known of a depot besides its file and its devices.
+#[derive(Clone, Debug, Default)]
+pub struct Vouched {
+    /// An installer has signed its ratings.
+    pub signed: bool,
+    /// What was found of stations at their commissioning.
+    pub verdicts: Verdicts,
+}
+
 /// A depot whose limits this gateway holds.
 #[derive(Debug)]
 pub struct Control {
     depot: Arc<Depot>,
+    /// An installer has signed its ratings.
+    signed: bool,
+    trials: Mutex<Trials>,
     board: Arc<Board>,
     manager: Mutex<Manager>,
     shown: Mutex<Shown>,
@@ -83,6 +98,7 @@ impl Control {
     /// is not among them counts with what it does by itself.
     pub fn new(
         depot: Arc<Depot>,
+        vouched: Vouched,
         devices: &HashMap<AssetKey, Arc<Device>>,
         now: Millis,
     ) -> Result<Self, SiteError> {
@@ -100,6 +116,8 @@ impl Control {
             board: Arc::new(Board::new(&depot)),
             manager: Mutex::new(Manager::new(site, Rules::default(), now)),
             shown: Mutex::default(),
+            signed: vouched.signed,
+            trials: Mutex::new(Trials::new(vouched.verdicts)),
             depot,
         })
     }
@@ -123,7 +141,12 @@ impl Control {
     /// quarters of an hour is a multiple of them away from UTC.
     pub fn step(&self, now: Millis, wall_us: Option<i64>) {
         let into = wall_us.map(|wall| (wall / 1000).rem_euclid(QUARTER));
-        let inputs = self.board.inputs(now, into);
+        let mut inputs = self.board.inputs(now, into);
+        let mut trials = lock(&self.trials);
+        trials.judge(&mut inputs, now, |place| {
+            let station = &self.depot.stations[place];
+            (station.id.clone(), self.board.serial(place))
+        });
         let decision = lock(&self.manager).step(&inputs, now);
         for write in &decision.writes {
             let order = Order {
@@ -132,9 +155,12 @@ impl Control {
                 at: now,
                 lease: write.lease,
             };
-            self.board.tell(write.station, order);
+            if trials.tells(write.station, &order) {
+                self.board.tell(write.station, order);
+            }
         }
-        let shown = show::shown(&self.depot, &inputs, &decision);
+        drop(trials);
+        let shown = show::shown(&self.depot, self.signed, &inputs, &decision);
         let before = std::mem::replace(&mut *lock(&self.shown), shown.clone());
         show::say(&before, &shown);
     }

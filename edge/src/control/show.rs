@@ -20,6 +20,8 @@ pub struct Shown {
     pub waiting: usize,
     /// Stations that nobody hears.
     pub unheard: usize,
+    /// An installer has signed what breakers, transformers and stations are.
+    pub signed: bool,
     /// Circuits with a meter that speaks.
     pub circuits: Vec<CircuitShown>,
     /// What people should look at, in words.
@@ -52,7 +54,7 @@ fn words(alarm: &Alarm) -> String {
     }
 }
 
-pub(super) fn shown(depot: &Depot, inputs: &Inputs, decision: &Decision) -> Shown {
+pub(super) fn shown(depot: &Depot, signed: bool, inputs: &Inputs, decision: &Decision) -> Shown {
     let mut circuits = Vec::new();
     for reading in &inputs.meters {
         let circuit = &depot.circuits[reading.circuit];
@@ -85,6 +87,7 @@ pub(super) fn shown(depot: &Depot, inputs: &Inputs, decision: &Decision) -> Show
         charging: count(|limit, report| report.car.is_some() && limit.current > 0.0),
         waiting: count(|limit, _| limit.waits),
         unheard: count(|_, report| !report.linked),
+        signed,
         circuits,
         alarms: decision.alarms.iter().map(words).collect(),
     }

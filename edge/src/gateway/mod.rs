@@ -24,7 +24,7 @@ use crate::{
     buffer::{Buffer, Options, State, StoreError},
     clock::{self, Clock, Sources},
     commands::Desk,
-    control::{self, Control, Shown},
+    control::{self, Control, Shown, commission},
     health::{self, Counters},
     sources::{Context, modbus, ocpp, vehicle},
     supervise::{Drill, Feeder, LoopReport, Spec, Supervisor},
@@ -185,9 +185,10 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
         what: format!("the hardware watchdog: {source}"),
     })?;
     let data = config.data;
+    let folder = data.clone();
     let clock = Arc::new(Clock::new(Sources::machine(), Some(data.clone()))?);
     let control = depot
-        .map(|depot| build_control(depot, &lines, &clock))
+        .map(|depot| build_control(depot, config.installer.is_some(), &data, &lines, &clock))
         .transpose()?;
     let central = config
         .stations
@@ -278,6 +279,12 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
         makers.spawn(supervisor.keep(spec, making.clone(), move |beat| {
             let (control, clock) = ours.clone();
             control::run(control, clock, beat)
+        }));
+        let ours = (control.clone(), folder, clock.clone());
+        let spec = Spec::new("commission", DEADLINE);
+        makers.spawn(supervisor.keep(spec, making.clone(), move |beat| {
+            let (control, folder, clock) = ours.clone();
+            commission::keep(control, folder, clock, beat)
         }));
     }
     for vehicle in vehicles {

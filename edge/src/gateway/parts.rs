@@ -14,7 +14,7 @@ use vehicles::{
 use super::StartError;
 use crate::{
     clock::Clock,
-    control::Control,
+    control::{Control, Vouched, commission},
     health,
     sources::{modbus, ocpp, vehicle},
     uplink,
@@ -142,15 +142,28 @@ pub(super) fn build_line(line: firmware_config::gateway::Line) -> Result<modbus:
     })
 }
 
-/// The depot whose limits this gateway holds, with the stations on its lines.
+/// The depot whose limits this gateway holds, with the stations on its lines; `signed`: by an installer. `folder` has what
+/// was found of stations.
 pub(super) fn build_control(
     depot: Arc<Depot>,
+    signed: bool,
+    folder: &Path,
     lines: &[modbus::Line],
     clock: &Clock,
-) -> Result<Arc<Control>, load_manager::SiteError> {
+) -> Result<Arc<Control>, StartError> {
     let devices = lines.iter().flat_map(|line| &line.devices);
     let devices = devices.map(|device| (device.asset.clone(), device.device.clone()));
-    let control = Control::new(depot, &devices.collect(), clock.now_us() / 1000)?;
+    if !signed {
+        tracing::warn!(depot = %depot.site.id, "the depot's ratings are unsigned: whoever writes its file can raise them; have an installer sign them (depot-config sign) and put `installer_key` under [control]");
+    }
+    let verdicts = commission::verdicts(folder).map_err(|error| StartError::File {
+        path: commission::file(folder),
+        what: format!(
+            "{error}: stations that ignore for how long they are told a limit would be relied on; remove it only to test all stations again"
+        ),
+    })?;
+    let vouched = Vouched { signed, verdicts };
+    let control = Control::new(depot, vouched, &devices.collect(), clock.now_us() / 1000)?;
     Ok(Arc::new(control))
 }
 

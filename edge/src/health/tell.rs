@@ -206,6 +206,7 @@ fn limits(shown: &Shown, counts: &Counts, put: &mut impl FnMut(&'static str, &[&
     ] {
         put("edge_control_stations", &[state], steps(count as u64));
     }
+    put("edge_control_signed", &[], i64::from(shown.signed));
     put("edge_control_alarms", &[], steps(shown.alarms.len() as u64));
     for (result, count) in [
         ("kept", &counts.kept),

@@ -108,6 +108,9 @@ pub async fn run(line: Line, mut context: Context, beat: Beat) {
             let said =
                 said.map(|(reading, def)| (def.signal.name(), def.encoding.value(reading.raw)));
             post.hear(time_us / 1000, said);
+            if let Some(serial) = &cycle.identity {
+                post.identify(serial);
+            }
         }
         let emitter = &mut unit.emitter;
         let samples = readings

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, time::Instant};
 
-use edge::gateway::{Around, StartError, start};
+use edge::{
+    control::commission,
+    gateway::{Around, StartError, start},
+};
 use firmware_config::gateway::Gateway;
 use serde_json::{Value, json};
 use shared_protocol::SigningKey;
@@ -120,6 +123,18 @@ async fn a_station_is_told_what_to_fall_back_to_and_gets_leases_while_a_car_char
         (6.0, &json!(0))
     );
 
+    // Once after its boot: a ceiling, and how often it measures.
+    let measures = |calls: &[(String, Value)]| {
+        let mut changes = calls
+            .iter()
+            .filter(|(action, _)| action == "ChangeConfiguration");
+        let interval = json!({"key": "MeterValueSampleInterval", "value": "5"});
+        changes.any(|(_, payload)| *payload == interval)
+    };
+    station.listen(measures).await;
+    let ceiling = profiles(&station.calls, "ChargePointMaxProfile")[0];
+    assert_eq!((limit(ceiling), &ceiling["connectorId"]), (32.0, &json!(0)));
+
     // Without a car there is nothing to be told.
     let begin = json!({"connectorId": 1, "idTag": "CARD", "meterStart": 0, "timestamp": jiff::Timestamp::now().to_string()});
     assert!(profiles(&station.calls, "TxProfile").is_empty());
@@ -139,7 +154,9 @@ async fn a_station_is_told_what_to_fall_back_to_and_gets_leases_while_a_car_char
             .any(|one| limit(one) >= 10.0)
     };
     station.listen(raised).await;
-    assert_eq!(profiles(&station.calls, "TxDefaultProfile").len(), 1);
+    for purpose in ["TxDefaultProfile", "ChargePointMaxProfile"] {
+        assert_eq!(profiles(&station.calls, purpose).len(), 1, "{purpose}");
+    }
     assert_eq!(
         (shown().charging, shown().alarms.len()),
         (1, 0),
@@ -179,4 +196,45 @@ async fn a_station_is_told_what_to_fall_back_to_and_gets_leases_while_a_car_char
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_of_a_station_is_asked_for_beside_a_running_gateway() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("depot.toml"), DEPOT).unwrap();
+    let control = "[control]\ndepot = \"depot.toml\"\n";
+    let (running, _) = started(folder.path(), control);
+    let data = folder.path().join("data");
+    let (wanted, outcome) = commission::desk(&data, &"nobody".parse().unwrap());
+    std::fs::create_dir_all(wanted.parent().unwrap()).unwrap();
+    std::fs::write(&wanted, "").unwrap();
+    let began = Instant::now();
+    while !outcome.exists() {
+        assert!(began.elapsed() < PATIENCE, "nobody answers");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let said = std::fs::read_to_string(&outcome).unwrap();
+    assert!(said.contains("has no such station"), "{said}");
+    assert!(!wanted.exists());
+
+    // The command knows that without asking.
+    let config = folder.path().join("gateway.toml");
+    let asked = tokio::process::Command::new(env!("CARGO_BIN_EXE_edge"))
+        .args(["commission", "--config", config.to_str().unwrap(), "nobody"])
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(asked.status.code(), Some(2), "{asked:?}");
+    let said = String::from_utf8(asked.stderr).unwrap();
+    assert!(
+        said.contains("expected a station of the depot (charger-1), found `nobody`"),
+        "{said}"
+    );
+    running.stop().await;
+
+    // Verdicts that cannot be read are not forgotten: it does not start without them.
+    std::fs::write(commission::file(&data), "{").unwrap();
+    let refused = start(Gateway::read(&config).unwrap(), &Around::default());
+    let said = refused.map(drop).unwrap_err().to_string();
+    assert!(said.contains("commissioned.json"), "{said}");
 }

@@ -10,6 +10,7 @@ use config_file::{Fault, Faults, Loader, Spans};
 use depot_config::devices::DEVICES;
 use isotp::uds::Vin;
 use modbus::map::DeviceMap;
+use shared_protocol::VerifyingKey;
 use vehicles::profile::{Bus, Profile};
 
 use super::{
@@ -47,10 +48,11 @@ pub(super) fn check(file: file::File, spans: &Spans) -> Result<Gateway, Faults> 
         .stations
         .and_then(|written| stations::check(written, spans, &mut check.faults));
     let ours = stations.as_ref().map_or(&[][..], |one| &one.stations);
-    let depot = file.control.and_then(|written| {
+    let control = file.control.and_then(|written| {
         let gateway = &file.gateway.id;
-        limits::check(&written.depot, gateway, &modbus, ours, &mut check)
+        limits::check(&written, gateway, &modbus, ours, &mut check)
     });
+    let (depot, installer) = control.unzip();
     let parts = (
         key,
         cloud,
@@ -69,6 +71,7 @@ pub(super) fn check(file: file::File, spans: &Spans) -> Result<Gateway, Faults> 
                 modbus,
                 stations,
                 depot,
+                installer: installer.flatten(),
                 log_level: file.log.level,
             })
         }
@@ -183,11 +186,14 @@ impl Check<'_> {
         self.unique("a unit and map of its own", units);
     }
 
+    pub(super) fn public_key(&mut self, key: &str, written: &str) -> Option<VerifyingKey> {
+        schema::public_key(written)
+            .map_err(|problem| self.fault(key, "an Ed25519 public key", problem))
+            .ok()
+    }
+
     fn cloud(&mut self, cloud: file::Cloud) -> Option<Cloud> {
-        let public_key = schema::public_key(&cloud.public_key);
-        let public_key = public_key
-            .map_err(|problem| self.fault("cloud.public_key", "an Ed25519 public key", problem))
-            .ok();
+        let public_key = self.public_key("cloud.public_key", &cloud.public_key);
         let before = self.faults.len();
         let ca = cloud
             .ca

@@ -78,6 +78,7 @@ pub(super) struct Device {
 #[serde(deny_unknown_fields)]
 pub(super) struct Control {
     pub(super) depot: PathBuf,
+    pub(super) installer_key: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

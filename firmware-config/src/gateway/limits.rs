@@ -1,27 +1,31 @@
 //! The depot whose electrical limits a gateway is to hold. The depot's own check finds what is wrong with it; here, whether
-//! this gateway can.
+//! this gateway can, and whether the installer has signed what it is rated for.
 
-use std::{path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
-use depot_config::depot::Depot;
+use depot_config::{
+    depot::Depot,
+    ratings::{Ratings, beside},
+};
 use modbus::map::DeviceMap;
-use shared_protocol::{AssetKey, GatewayId};
+use shared_protocol::{AssetKey, GatewayId, VerifyingKey};
 
-use super::{Line, Station, check::Check};
+use super::{Line, Station, check::Check, file};
 
 const KEY: &str = "control.depot";
+const INSTALLER: &str = "control.installer_key";
 /// What a meter has to measure.
 const CURRENTS: [&str; 3] = ["AphA", "AphB", "AphC"];
 
-/// Reads the depot; `None` when a fault was found.
+/// Reads the depot, with the key by which it is signed; `None` when a fault was found.
 pub(super) fn check(
-    written: &Path,
+    written: &file::Control,
     gateway: &GatewayId,
     lines: &[Option<Line>],
     stations: &[Station],
     check: &mut Check<'_>,
-) -> Option<Arc<Depot>> {
-    let path = check.existing(KEY, written)?;
+) -> Option<(Arc<Depot>, Option<VerifyingKey>)> {
+    let path = check.existing(KEY, &written.depot)?;
     let depot = match Depot::read(&path) {
         Ok(depot) => depot,
         Err(faults) => {
@@ -53,7 +57,49 @@ pub(super) fn check(
             format!("{}, none of whose stations and meters is", path.display()),
         );
     }
-    (found > 0 && sound).then(|| Arc::new(depot))
+    let mut installer = None;
+    if let Some(key) = &written.installer_key {
+        installer = check.public_key(INSTALLER, key);
+        sound &= installer.is_some_and(|key| is_signed(&depot, &path, &key, check));
+    }
+    (found > 0 && sound).then(|| (Arc::new(depot), installer))
+}
+
+/// Whether the installer has signed all that the depot has, or more. Reports what is not so.
+fn is_signed(depot: &Depot, path: &Path, key: &VerifyingKey, check: &mut Check<'_>) -> bool {
+    let path = beside(path);
+    let Ok(text) = fs::read_to_string(&path) else {
+        let expected = format!(
+            "ratings at {}, signed by the installer with this key (depot-config sign)",
+            path.display()
+        );
+        check.fault(INSTALLER, expected, "no such file that can be read");
+        return false;
+    };
+    let ratings = match Ratings::parse(&text) {
+        Ok(ratings) => ratings,
+        Err(error) => {
+            let expected = format!("ratings at {} with a sound signature", path.display());
+            check.fault(INSTALLER, expected, format!("this: {error}"));
+            return false;
+        }
+    };
+    if ratings.key != *key {
+        let expected = format!("ratings at {} signed with this key", path.display());
+        check.fault(
+            INSTALLER,
+            expected,
+            format!("the signature of {}", ratings.key),
+        );
+        return false;
+    }
+    let mut differences = ratings.differences(depot);
+    differences.retain(|one| !one.allowed);
+    for one in &differences {
+        let found = one.found.as_deref().unwrap_or("none");
+        check.fault(KEY, format!("a depot with {}", one.expected()), found);
+    }
+    differences.is_empty()
 }
 
 /// What the map of a station or meter lacks; `None`: it is neither, or another gateway's.

@@ -440,12 +440,20 @@ static TOKEN: Schema = Schema {
 static CONTROL: Schema = Schema {
     name: "depot's limits",
     about: "The depot whose electrical limits the gateway holds.",
-    keys: &[Key::required(
-        "depot",
-        Kind::Path,
-        "\"depot.toml\"",
-        "The depot file: its circuits, stations and meters. Its stations and meters are those Modbus devices and connected stations whose asset is their id.",
-    )],
+    keys: &[
+        Key::required(
+            "depot",
+            Kind::Path,
+            "\"depot.toml\"",
+            "The depot file: its circuits, stations and meters. Its stations and meters are those Modbus devices and connected stations whose asset is their id.",
+        ),
+        Key::optional(
+            "installer_key",
+            PUBLIC_KEY,
+            "\"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\"",
+            "The public key of the installer, who signs what breakers, transformers and stations are (depot-config sign). With it, a depot is taken only with its file of ratings beside it (depot.ratings), and nothing in it may be above those.",
+        ),
+    ],
 };
 
 static LOG: Schema = Schema {

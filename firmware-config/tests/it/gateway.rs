@@ -7,6 +7,9 @@ use firmware_config::gateway::{self, Gateway};
 
 use proptest::prelude::*;
 
+use depot_config::{depot::Depot, ratings};
+use shared_protocol::SigningKey;
+
 use crate::{Folder, SOUND};
 
 const DEVICE_2: &str =
@@ -264,6 +267,100 @@ fn the_depot_is_read_with_it() {
     assert_eq!((depot.stations.len(), depot.meters.len()), (2, 1));
 }
 
+/// The secret half of the key in the schema's examples (RFC 8032, 7.1, test 1).
+fn key() -> SigningKey {
+    let hex = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    SigningKey::from_hex(hex).unwrap()
+}
+
+fn sign(folder: &Folder, key: &SigningKey) {
+    let depot = Depot::read(&folder.path("depot.toml")).unwrap();
+    folder.write("depot.ratings", &ratings::signed(&depot, key).unwrap());
+}
+
+fn read_signed(folder: &Folder) -> Result<Gateway, String> {
+    let control = format!(
+        "[control]\ndepot = \"depot.toml\"\ninstaller_key = \"{}\"\n\n[cloud]",
+        key().verifying_key()
+    );
+    let text = SOUND.replacen("[cloud]", &control, 1);
+    let read = Gateway::read(&folder.write("config.toml", &text));
+    read.map_err(|faults| folder.relative(&faults.to_string()))
+}
+
+#[test]
+fn a_depot_is_taken_as_the_installer_has_signed_it() {
+    let folder = Folder::new();
+    let unsigned = read_signed(&folder).unwrap_err();
+    assert!(
+        unsigned.contains("control.installer_key: expected ratings at depot.ratings, signed by the installer with this key (depot-config sign), found no such file"),
+        "{unsigned}"
+    );
+    sign(&folder, &key());
+    let gateway = read_signed(&folder).unwrap();
+    assert_eq!(gateway.installer, Some(key().verifying_key()));
+
+    sign(&folder, &SigningKey::from_seed([9; 32]));
+    let other = read_signed(&folder).unwrap_err();
+    assert!(
+        other.contains("signed with this key, found the signature of "),
+        "{other}"
+    );
+
+    sign(&folder, &key());
+    let text = std::fs::read_to_string(folder.path("depot.ratings")).unwrap();
+    for cut in [0, 10, text.len() / 2, text.len() - 2] {
+        folder.write("depot.ratings", &text[..cut]);
+        let refused = read_signed(&folder).unwrap_err();
+        assert!(
+            refused.contains("expected ratings at depot.ratings with a sound signature"),
+            "{cut}: {refused}"
+        );
+    }
+    folder.write("depot.ratings", &text.replace("100 A", "125 A"));
+    let changed = read_signed(&folder).unwrap_err();
+    assert!(
+        changed.contains("it was changed after it was signed"),
+        "{changed}"
+    );
+}
+
+#[test]
+fn nothing_in_a_depot_is_above_what_was_signed() {
+    let folder = Folder::new();
+    let written = include_str!("depot.toml");
+    sign(&folder, &key());
+    for (old, new, allowed) in [
+        ("breaker = 100", "breaker = 80", true),
+        ("breaker = 100", "breaker = 100\nreserved = 10", true),
+        ("breaker = 100", "breaker = 125", false),
+        (
+            "breaker = 100",
+            "breaker = 100\nrated_100_percent = true",
+            false,
+        ),
+        ("fallback_current = 6", "fallback_current = 8", false),
+        ("phases = \"L1-L2\"", "phases = \"L2-L1\"", false),
+        ("max_current = 32", "max_current = 30", false),
+    ] {
+        folder.write("depot.toml", &written.replacen(old, new, 1));
+        match read_signed(&folder) {
+            Ok(_) => assert!(allowed, "{new}"),
+            Err(said) => {
+                assert!(!allowed, "{new}: {said}");
+                assert!(
+                    said.contains("control.depot: expected a depot with "),
+                    "{said}"
+                );
+                assert!(
+                    said.contains(", as the installer has signed, found "),
+                    "{said}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn the_least_configuration_reads_nothing() {
     let folder = Folder::new();
@@ -286,6 +383,7 @@ fn the_schema_is_sound_and_its_example_is_read() {
         .replace("\"kona.dbc\"", "\"car.dbc\"")
         .replace("\"map.toml\"", "\"patio-virtual-charger\"")
         .replace("\"station-01\"", "\"station-1\"");
+    sign(&folder, &key());
     Gateway::read(&folder.write("config.toml", &text)).unwrap();
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use depot_config::depot::Depot;
+use depot_config::depot::{Contract, Depot};
 use load_manager::{Request, Rules, StationOptions};
 
 use crate::sim::Sim;
@@ -98,10 +98,33 @@ fn depot(chance: &mut Chance) -> (Depot, f64) {
     )
 }
 
+/// A contract that can be kept whatever happens: with the fall-backs of all, what is reserved, one station that draws what it
+/// likes, and those that go on with what they were told.
+fn contract(chance: &mut Chance, depot: &Depot, options: &[StationOptions]) -> Contract {
+    let power = |place: usize| {
+        let station = &depot.stations[place];
+        depot.station_power(station, station.max_current - station.fallback_current)
+    };
+    let all = 0..depot.stations.len();
+    let goes_on = all.clone().filter(|place| options[*place].ignores_duration);
+    let least = depot.fallback().power
+        + goes_on.map(power).sum::<f64>()
+        + all.map(power).fold(0.0, f64::max);
+    let demand = least / 1000.0 * (100 + chance.below(30)) as f64 / 100.0;
+    Contract {
+        demand,
+        target: None,
+        tariff_book: "cfe".to_owned(),
+        tariff: "GDMTH".to_owned(),
+        division: "Bajío".to_owned(),
+        prices: None,
+    }
+}
+
 /// A depot for some thousand steps; the number of steps.
 fn live(seed: u64) -> u64 {
     let mut chance = Chance(seed);
-    let (depot, reserved) = depot(&mut chance);
+    let (mut depot, reserved) = depot(&mut chance);
     let count = depot.stations.len() as u64;
     let options: Vec<_> = depot
         .stations
@@ -113,7 +136,12 @@ fn live(seed: u64) -> u64 {
             ..StationOptions::default()
         })
         .collect();
+    if chance.one_in(2) {
+        depot.contract = Some(contract(&mut chance, &depot, &options));
+    }
+    let contract = depot.contract.clone();
     let mut sim = Sim::new(depot, &options, Rules::default());
+    sim.into_quarter = Some(chance.below(900) as i64 * 1000);
     let mut waited = vec![0_u64; sim.devices.len()];
     let mut charged = vec![false; sim.devices.len()];
     let steps = 2000;
@@ -133,6 +161,15 @@ fn live(seed: u64) -> u64 {
             }
         }
         sim.step();
+        if let Some(contract) = &contract {
+            // Energy of whole quarters of an hour, in Wh, as the average power in kW.
+            let average = sim.greatest * 4.0 / 1000.0;
+            assert!(
+                average <= contract.wanted() + 1e-6,
+                "seed {seed}, step {step}: a quarter of an hour of {average} kW, {} are contracted",
+                contract.wanted()
+            );
+        }
         for (place, heat) in sim.heat.iter().enumerate() {
             for (phase, heat) in heat.iter().enumerate() {
                 assert!(
@@ -238,7 +275,7 @@ fn happen(sim: &mut Sim, chance: &mut Chance, count: u64, reserved: f64) {
 }
 
 #[test]
-fn no_breaker_trips_and_nobody_starves_whatever_happens() {
+fn no_breaker_trips_no_contract_is_exceeded_and_nobody_starves_whatever_happens() {
     let seconds = std::env::var("PATIO_TEST_SECONDS");
     let seconds = seconds.ok().and_then(|text| text.parse().ok()).unwrap_or(5);
     let end = Instant::now() + Duration::from_secs(seconds);

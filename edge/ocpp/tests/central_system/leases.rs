@@ -101,6 +101,73 @@ fn a_lease_of_2_0_1_names_the_stations_own_transaction() {
     assert_eq!(profile.get("transactionId"), None);
 }
 
+/// What a station is sent for its ceiling, and for how often it measures.
+fn settings(peer: &mut Peer, answer: &Value) -> [Value; 2] {
+    let at = now(peer.clock);
+    let ceiling = peer.station.ceiling(at, limit(32.0, 3)).unwrap();
+    let every = peer.station.measure_every(5).unwrap();
+    let (told, outcome) = peer.call(&ceiling, &json!({ "status": ACCEPTED }));
+    assert_eq!(
+        (outcome.results.len(), &told[2]),
+        (1, &json!("SetChargingProfile"))
+    );
+    let (set, outcome) = peer.call(&every, answer);
+    assert_eq!(outcome.results.len(), 1);
+    [told[3].clone(), set[3].clone()]
+}
+
+#[test]
+fn a_station_has_a_ceiling_and_measures_often() {
+    let mut peer = Peer::booted_16();
+    let [ceiling, every] = settings(&mut peer, &json!({ "status": ACCEPTED }));
+    assert_eq!(ceiling["connectorId"], 0);
+    let profile = &ceiling["csChargingProfiles"];
+    assert_eq!(profile["chargingProfileId"], 2);
+    assert_eq!(profile["chargingProfilePurpose"], "ChargePointMaxProfile");
+    let period = &profile["chargingSchedule"]["chargingSchedulePeriod"][0];
+    assert_eq!(
+        (&period["limit"], &period["numberPhases"]),
+        (&json!(32.0), &json!(3))
+    );
+    assert_eq!(profile["chargingSchedule"].get("duration"), None);
+    assert_eq!(
+        every,
+        json!({ "key": "MeterValueSampleInterval", "value": "5" })
+    );
+
+    let mut peer = Peer::booted_201();
+    let set = json!({ "component": { "name": "SampledDataCtrlr" }, "variable": { "name": "TxUpdatedInterval" } });
+    let mut answered = set.clone();
+    answered["attributeStatus"] = json!(ACCEPTED);
+    let answer = json!({ "setVariableResult": [answered] });
+    let [ceiling, every] = settings(&mut peer, &answer);
+    assert_eq!(ceiling["evseId"], 0);
+    let profile = &ceiling["chargingProfile"];
+    assert_eq!(
+        profile["chargingProfilePurpose"],
+        "ChargingStationMaxProfile"
+    );
+    assert_eq!(profile["chargingProfileKind"], "Absolute");
+    assert!(
+        profile["chargingSchedule"][0]
+            .get("startSchedule")
+            .is_some()
+    );
+    let data = &every["setVariableData"][0];
+    assert_eq!(
+        (&data["component"], &data["variable"]),
+        (&set["component"], &set["variable"])
+    );
+    assert_eq!(data["attributeValue"], "5");
+
+    let unknown = Now {
+        wall: None,
+        ..now(peer.clock)
+    };
+    let refused = peer.station.ceiling(unknown, limit(32.0, 3));
+    assert_eq!(refused.map(drop).unwrap_err(), Refusal::NotAccepted);
+}
+
 #[test]
 fn without_the_time_or_the_place_there_is_no_lease() {
     let mut peer = Peer::booted_16();

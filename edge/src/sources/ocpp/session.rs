@@ -214,6 +214,13 @@ impl Session<'_> {
                     self.central.written.send_modify(|count| *count += 1);
                 }
                 Effect::Tell(entry) => {
+                    if let Some(leash) = self
+                        .leash
+                        .as_ref()
+                        .filter(|_| entry.kind == "station.booted")
+                    {
+                        leash.booted(&entry.payload);
+                    }
                     let asset = self.known.asset.clone();
                     let received = received(self.now().wall);
                     let told = self

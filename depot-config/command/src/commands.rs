@@ -20,7 +20,9 @@ use depot_config::{
 };
 use jiff::{Zoned, civil::Date};
 
-use crate::Kind;
+use shared_protocol::VerifyingKey;
+
+use crate::{Kind, installer};
 
 /// What to do with tariffs.
 #[derive(Subcommand)]
@@ -66,13 +68,19 @@ pub(crate) enum Tariffs {
     },
 }
 
-pub(crate) fn check(kind: Kind, sums: bool, files: &[PathBuf]) -> ExitCode {
+pub(crate) fn check(
+    kind: Kind,
+    sums: bool,
+    key: Option<&VerifyingKey>,
+    files: &[PathBuf],
+) -> ExitCode {
     let mut status = ExitCode::SUCCESS;
     for file in files {
         let result: Result<Box<dyn Display>, Faults> = match kind {
-            Kind::Depot => Depot::read(file).map(|depot| {
+            Kind::Depot => Depot::read(file).and_then(|depot| {
+                let ratings = installer::check(file, &depot, key)?;
                 let table = if sums { sums_of(&depot) } else { String::new() };
-                Box::new(format!("{}{table}", summary(&depot))) as _
+                Ok(Box::new(format!("{}\n  {ratings}{table}", summary(&depot))) as _)
             }),
             Kind::Device => DEVICES.read(file).map(|map| {
                 Box::new(format!(

@@ -2,6 +2,8 @@
 //! may stand in the files; reads depots from the cloud and writes them to it.
 
 mod commands;
+mod installer;
+mod simulate;
 mod sync;
 
 use std::{io, path::PathBuf, process::ExitCode};
@@ -12,6 +14,7 @@ use depot_config::{
     diff::diff,
     draw::{svg, terminal},
 };
+use shared_protocol::VerifyingKey;
 
 /// Checks, draws and compares depot files; keeps tariffs and device maps.
 #[derive(Parser)]
@@ -31,9 +34,21 @@ enum Command {
         /// Prints what every circuit carries when all stations fall back by themselves.
         #[arg(long)]
         sums: bool,
+        /// The installer's public key (64 hexadecimal digits): a depot whose ratings are not signed by it has a fault.
+        #[arg(long, value_parser = VerifyingKey::from_hex)]
+        installer: Option<VerifyingKey>,
         /// The files.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+    },
+    /// Signs what the breakers, transformers and stations of a depot are, into DEPOT.ratings beside the depot file; says
+    /// what is signed anew. A gateway that is told the installer's key takes no depot with more than that.
+    Sign {
+        /// File with the installer's secret key (edge keygen makes one). It belongs to no cloud and to no gateway.
+        #[arg(long)]
+        key: PathBuf,
+        /// The depot.
+        file: PathBuf,
     },
     /// Draws the single-line diagram of a depot.
     Draw {
@@ -45,6 +60,23 @@ enum Command {
         out: Option<PathBuf>,
         /// The depot.
         file: PathBuf,
+    },
+    /// Tries a depot against a recorded day, with the manager that holds the limits at the depot: peak demand, minutes at
+    /// limit, cars that were not full. Ends with status 1 when a car was not, or a limit was not held. What stands in the
+    /// file of a day is told in depot-config/days/README.md.
+    Simulate {
+        /// The depot.
+        #[arg(long)]
+        depot: PathBuf,
+        /// The day, a CSV file.
+        #[arg(long)]
+        day: PathBuf,
+        /// The manager knows when cars leave and what they want.
+        #[arg(long)]
+        departures: bool,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Tells by key what changed between two depots; ends with status 1 when something did.
     Diff {
@@ -131,7 +163,16 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match command {
-        Command::Check { kind, sums, files } => Ok(commands::check(kind, sums, &files)),
+        Command::Check {
+            kind,
+            sums,
+            installer,
+            files,
+        } => Ok(commands::check(kind, sums, installer.as_ref(), &files)),
+        Command::Sign { key, file } => {
+            installer::sign(&file, &key)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Draw {
             svg: as_svg,
             out,
@@ -150,6 +191,12 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Command::Simulate {
+            depot,
+            day,
+            departures,
+            json,
+        } => simulate::simulate(&depot, &day, departures, json),
         Command::Diff { old, new } => {
             let changes = diff(&Depot::read(&old)?, &Depot::read(&new)?);
             for change in &changes {

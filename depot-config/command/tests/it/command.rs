@@ -1,4 +1,4 @@
-//! The command `depot-config`.
+//! Checking, schemas and device maps.
 
 use std::process::{Command, Output};
 
@@ -14,7 +14,10 @@ fn run(arguments: &[&str]) -> Output {
 #[test]
 fn check_says_sound_or_ends_with_2() {
     let folder = Folder::new();
-    let sound = folder.write("sound.toml", include_str!("../broken/maps/meter.toml"));
+    let sound = folder.write(
+        "sound.toml",
+        include_str!("../../../tests/broken/maps/meter.toml"),
+    );
     let broken = folder.write("broken.toml", "model = 3\n");
     let output = run(&["check", "--kind", "device", sound.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0));
