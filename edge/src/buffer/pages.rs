@@ -55,17 +55,19 @@ fn frames(log: &[u8]) -> Vec<Frame> {
     let Some(magic) = word(0) else {
         return Vec::new();
     };
-    let header_is_whole = matches!(magic, 0x377f_0682 | 0x377f_0683);
     let swapped = magic & 1 == 0;
-    // Without its header the log goes by the salt of its first frame.
-    let salt_at = if header_is_whole { 16 } else { LOG_HEADER + 8 };
-    let salt = (word(salt_at), word(salt_at + 4));
     let mut sum = (0, 0);
-    let mut chained = header_is_whole && log.len() >= LOG_HEADER;
+    let mut chained = matches!(magic, 0x377f_0682 | 0x377f_0683) && log.len() >= LOG_HEADER;
     if chained {
         sum = checksum(sum, &log[..24], swapped);
         chained = (Some(sum.0), Some(sum.1)) == (word(24), word(28));
     }
+    // Without its header the log goes by the salt of its frames.
+    let salt = if chained {
+        (word(16), word(20))
+    } else {
+        salt_of_frames(log)
+    };
     let mut found = Vec::new();
     let mut at = LOG_HEADER;
     while at + FRAME_HEADER + PAGE_SIZE <= log.len() {
@@ -91,6 +93,23 @@ fn frames(log: &[u8]) -> Vec<Frame> {
         at = page + PAGE_SIZE;
     }
     found
+}
+
+/// The salt of a log's generation, as its frames say it: the first one that two of them in a row have, for one may be hit.
+fn salt_of_frames(log: &[u8]) -> (Option<u32>, Option<u32>) {
+    let frames = (LOG_HEADER..).step_by(FRAME_HEADER + PAGE_SIZE);
+    let mut salts = frames
+        .map_while(|at| Some((be32(log, at + 8)?, be32(log, at + 12)?)))
+        .peekable();
+    let first = salts.peek().copied();
+    let mut agreed = None;
+    while let Some(salt) = salts.next() {
+        if salts.peek() == Some(&salt) {
+            agreed = Some(salt);
+            break;
+        }
+    }
+    agreed.or(first).unzip()
 }
 
 /// §4.2 of the format; `swapped` when its words are little endian.
@@ -231,17 +250,21 @@ impl Pages {
     }
 
     /// Gives each blob of each cell that can be followed: of the pages as the last whole commit leaves them, and of each frame
-    /// beyond it. One blob may come more than once.
-    pub(super) fn blobs(&self, mut take: impl FnMut(&[u8])) {
-        for number in (1..=self.count).filter(|number| !self.free.contains(number)) {
+    /// beyond it. One blob may come more than once. With it comes whether its page counts as free: then it was deleted, or
+    /// the list of free pages was hit.
+    pub(super) fn blobs(&self, mut take: impl FnMut(&[u8], bool)) {
+        for number in 1..=self.count {
             if let Some(page) = self.page(number) {
-                self.blobs_of_page(number, &page, &self.frames, &mut take);
+                let is_free = self.free.contains(&number);
+                let take = &mut |blob: &[u8]| take(blob, is_free);
+                self.blobs_of_page(number, &page, &self.frames, take);
             }
         }
         for &(number, at) in &self.beyond {
             if let Some(page) = self.frame(at) {
-                self.blobs_of_page(number, &page, &self.latest, &mut take);
-                self.blobs_of_page(number, &page, &self.frames, &mut take);
+                let take = &mut |blob: &[u8]| take(blob, false);
+                self.blobs_of_page(number, &page, &self.latest, take);
+                self.blobs_of_page(number, &page, &self.frames, take);
             }
         }
     }
@@ -367,7 +390,11 @@ mod tests {
     fn read(folder: &Path) -> Vec<Vec<u8>> {
         let pages = Pages::open(&folder.join("y.sqlite"), &folder.join("y.sqlite-wal")).unwrap();
         let mut found = Vec::new();
-        pages.blobs(|blob| found.push(blob.to_vec()));
+        pages.blobs(|blob, is_free| {
+            if !is_free {
+                found.push(blob.to_vec());
+            }
+        });
         found.sort();
         found.dedup();
         found
@@ -392,6 +419,29 @@ mod tests {
         bytes[middle] ^= 0xff;
         fs::write(&log, bytes).unwrap();
         assert!(is_broken_inside(&log).unwrap());
+        let found = read(folder.path());
+        all.retain(|blob| !found.contains(blob));
+        assert!(all.len() <= 1, "{} blobs are lost", all.len());
+    }
+
+    #[test]
+    fn a_damaged_header_of_the_log_hides_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut all = make(folder.path());
+        all.sort();
+        let log = folder.path().join("y.sqlite-wal");
+        let whole = fs::read(&log).unwrap();
+        // Each byte of the header, and the salt of the first frame besides: what is lost is that frame at most.
+        for at in 0..LOG_HEADER {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x10;
+            fs::write(&log, &bytes).unwrap();
+            assert!(is_broken_inside(&log).unwrap(), "byte {at}");
+            assert_eq!(read(folder.path()), all, "byte {at}");
+        }
+        let mut bytes = whole;
+        bytes[..LOG_HEADER + 12].fill(0x55);
+        fs::write(&log, &bytes).unwrap();
         let found = read(folder.path());
         all.retain(|blob| !found.contains(blob));
         assert!(all.len() <= 1, "{} blobs are lost", all.len());
