@@ -13,6 +13,7 @@ use super::{
     gaps,
     sealer::{Moves, Sealer, count},
     store::{MAY_BE_SEEN, Maker, SEEN, Store, TO_SEND, UNSEEN},
+    tables::counts,
 };
 
 /// Blocks that are marked as shown to the uplink at once: each mark is an fsync.
@@ -85,14 +86,9 @@ impl Found {
     fn is_whole(&self, maker: &Maker) -> bool {
         let first = &self.first;
         SealedBlock::open(&first.bytes).is_ok_and(|sealed| {
-            let header = &sealed.header;
-            let samples = match header.number.stream {
-                Stream::Columns => 0,
-                _ => header.samples,
-            };
             self.gap.is_none()
-                && (header.number, samples, header.thinned)
-                    == (first.number, first.samples, self.thinned)
+                && sealed.header.number == first.number
+                && counts(&sealed) == Some((first.samples, self.thinned))
                 && sealed.verify(&maker.key.verifying_key()).is_ok()
         })
     }

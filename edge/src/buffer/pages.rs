@@ -33,6 +33,8 @@ pub(super) struct Pages {
     frames: HashMap<u32, usize>,
     beyond: Vec<(u32, usize)>,
     latest: HashMap<u32, usize>,
+    /// The same without those that are not what they were: such a one may be taken for another page's.
+    latest_whole: HashMap<u32, usize>,
     /// Pages that are free: what they hold was deleted.
     free: HashSet<u32>,
 }
@@ -45,6 +47,8 @@ struct Frame {
     page: u32,
     /// The chain of checksums holds up to it.
     chained: bool,
+    /// The chain holds from the frame before to this one.
+    whole: bool,
     /// It ends a transaction.
     commits: bool,
 }
@@ -55,36 +59,45 @@ fn frames(log: &[u8]) -> Vec<Frame> {
     let Some(magic) = word(0) else {
         return Vec::new();
     };
-    let swapped = magic & 1 == 0;
     let mut sum = (0, 0);
     let mut chained = matches!(magic, 0x377f_0682 | 0x377f_0683) && log.len() >= LOG_HEADER;
+    // SQLite writes the order of the machine.
+    let swapped = if chained {
+        magic & 1 == 0
+    } else {
+        cfg!(target_endian = "little")
+    };
     if chained {
         sum = checksum(sum, &log[..24], swapped);
         chained = (Some(sum.0), Some(sum.1)) == (word(24), word(28));
     }
-    // Without its header the log goes by the salt of its frames.
-    let salt = if chained {
-        (word(16), word(20))
-    } else {
-        salt_of_frames(log)
-    };
+    let salt = salt_of(log, chained);
     let mut found = Vec::new();
+    let mut before = (word(24), word(28));
     let mut at = LOG_HEADER;
     while at + FRAME_HEADER + PAGE_SIZE <= log.len() {
         let page = at + FRAME_HEADER;
+        let said = (word(at + 16), word(at + 20));
+        let follows = |sum| {
+            let sum = checksum(sum, &log[at..at + 8], swapped);
+            checksum(sum, &log[page..page + PAGE_SIZE], swapped)
+        };
+        let sum_before = before.0.zip(before.1).map(follows);
+        let whole = sum_before.is_some_and(|(a, b)| (Some(a), Some(b)) == said);
+        before = said;
         if (word(at + 8), word(at + 12)) == salt
             && let Some(number) = word(at)
             && let Some(pages) = word(at + 4)
         {
             if chained {
-                sum = checksum(sum, &log[at..at + 8], swapped);
-                sum = checksum(sum, &log[page..page + PAGE_SIZE], swapped);
-                chained = (Some(sum.0), Some(sum.1)) == (word(at + 16), word(at + 20));
+                sum = follows(sum);
+                chained = (Some(sum.0), Some(sum.1)) == said;
             }
             found.push(Frame {
                 at,
                 page: number,
                 chained,
+                whole,
                 commits: pages != 0,
             });
         } else {
@@ -95,21 +108,24 @@ fn frames(log: &[u8]) -> Vec<Frame> {
     found
 }
 
-/// The salt of a log's generation, as its frames say it: the first one that two of them in a row have, for one may be hit.
-fn salt_of_frames(log: &[u8]) -> (Option<u32>, Option<u32>) {
-    let frames = (LOG_HEADER..).step_by(FRAME_HEADER + PAGE_SIZE);
-    let mut salts = frames
-        .map_while(|at| Some((be32(log, at + 8)?, be32(log, at + 12)?)))
-        .peekable();
-    let first = salts.peek().copied();
-    let mut agreed = None;
-    while let Some(salt) = salts.next() {
-        if salts.peek() == Some(&salt) {
-            agreed = Some(salt);
-            break;
-        }
+/// The salt of a log's generation: the header's, if it is whole or a frame has it; else the one that two frames in a row have, for
+/// one may be hit. Behind the frames of a generation lie those of the one before, whose first word is less by one.
+fn salt_of(log: &[u8], header_is_whole: bool) -> (Option<u32>, Option<u32>) {
+    let salt = |at: usize| Some((be32(log, at)?, be32(log, at + 4)?));
+    let frames = (LOG_HEADER + 8..).step_by(FRAME_HEADER + PAGE_SIZE);
+    let salts: Vec<(u32, u32)> = frames.map_while(salt).collect();
+    let said = salt(16);
+    if header_is_whole || said.is_some_and(|said| salts.contains(&said)) {
+        return said.unzip();
     }
-    agreed.or(first).unzip()
+    let first = salts.first().copied();
+    let agreed = salts.windows(2).find(|pair| pair[0] == pair[1]);
+    let agreed = agreed.map(|pair| pair[0]);
+    match (first, agreed) {
+        (Some(first), Some(agreed)) if first.0 != agreed.0.wrapping_add(1) => Some(agreed),
+        _ => first,
+    }
+    .unzip()
 }
 
 /// §4.2 of the format; `swapped` when its words are little endian.
@@ -181,6 +197,7 @@ impl Pages {
             frames: HashMap::new(),
             beyond: Vec::new(),
             latest: HashMap::new(),
+            latest_whole: HashMap::new(),
             log,
             free: HashSet::new(),
         };
@@ -192,7 +209,8 @@ impl Pages {
             .iter()
             .rposition(|frame| frame.chained && frame.commits)
             .map_or(0, |last| last + 1);
-        for (place, Frame { at, page, .. }) in found.into_iter().enumerate() {
+        for (place, frame) in found.into_iter().enumerate() {
+            let Frame { at, page, .. } = frame;
             if (1..=most).contains(&page) {
                 if place < happened {
                     pages.frames.insert(page, at);
@@ -200,6 +218,9 @@ impl Pages {
                     pages.beyond.push((page, at));
                 }
                 pages.latest.insert(page, at);
+                if frame.whole {
+                    pages.latest_whole.insert(page, at);
+                }
                 pages.count = pages.count.max(page);
             }
         }
@@ -263,8 +284,9 @@ impl Pages {
         for &(number, at) in &self.beyond {
             if let Some(page) = self.frame(at) {
                 let take = &mut |blob: &[u8]| take(blob, false);
-                self.blobs_of_page(number, &page, &self.latest, take);
-                self.blobs_of_page(number, &page, &self.frames, take);
+                for frames in [&self.latest, &self.latest_whole, &self.frames] {
+                    self.blobs_of_page(number, &page, frames, take);
+                }
             }
         }
     }
@@ -445,6 +467,32 @@ mod tests {
         let found = read(folder.path());
         all.retain(|blob| !found.contains(blob));
         assert!(all.len() <= 1, "{} blobs are lost", all.len());
+    }
+
+    /// A frame that was hit where it says whose page it is hides no other page.
+    #[test]
+    fn a_frame_that_names_another_page_hides_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let all = make(folder.path());
+        let log = folder.path().join("y.sqlite-wal");
+        let whole = fs::read(&log).unwrap();
+        let places = || (LOG_HEADER..whole.len()).step_by(FRAME_HEADER + PAGE_SIZE);
+        let page = |at: usize| be32(&whole, at).unwrap();
+        let mut tried = 0;
+        // The last frame claims to be each of the pages of the log in turn; what it holds itself may be lost.
+        let last = places().last().unwrap();
+        for other in places().map(page).filter(|other| *other != page(last)) {
+            let mut bytes = whole.clone();
+            bytes[last..last + 4].copy_from_slice(&other.to_be_bytes());
+            // And the chain is broken before all of them.
+            bytes[LOG_HEADER + 16] ^= 1;
+            fs::write(&log, &bytes).unwrap();
+            let found = read(folder.path());
+            let lost = all.iter().filter(|blob| !found.contains(blob)).count();
+            assert!(lost <= 1, "page {other}: {lost} blobs are lost");
+            tried += 1;
+        }
+        assert!(tried > 20, "{tried} pages");
     }
 
     #[test]

@@ -228,7 +228,7 @@ impl New<'_> {
         match row {
             _ if is_held => {}
             // Another content of this number was here before: thinned, or dropped since.
-            Some(row) if !row.counts_like(&sealed.header) => return Ok(()),
+            Some(row) if !row.counts_like(sealed) => return Ok(()),
             None if self.tables.blocks_are_all => {
                 // Deleted, unless the log broke off before its row.
                 let next = self

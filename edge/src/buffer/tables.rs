@@ -6,7 +6,10 @@ use std::{
 };
 
 use rusqlite::{Connection, OptionalExtension as _, config::DbConfig};
-use shared_protocol::{BlockHeader, BlockNumber, Digest, Epoch, Stream, block::DropReason};
+use shared_protocol::{
+    BlockNumber, Body, Digest, Epoch, Stream,
+    block::{DropReason, SealedBlock},
+};
 
 use super::{Sample, gaps, part::Part, sealer::signed, store::SEEN};
 
@@ -27,14 +30,21 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Whether a block with this header counts what the row says, so that it is the block meant, and the row's digest was hit.
-    pub(super) fn counts_like(&self, header: &BlockHeader) -> bool {
-        let samples = match header.number.stream {
-            Stream::Columns => 0,
-            _ => header.samples,
-        };
-        self.gap.is_none() && (self.samples, self.thinned) == (samples, header.thinned)
+    /// Whether a block counts what the row says, so that it is the block meant, and the row's digest was hit.
+    pub(super) fn counts_like(&self, sealed: &SealedBlock<'_>) -> bool {
+        self.gap.is_none() && counts(sealed) == Some((self.samples, self.thinned))
     }
+}
+
+/// The samples that a block carries and those thinned out of it, as its row counts them; `None` for a gap record, which counts the
+/// same as the block that it stands for.
+pub(super) fn counts(sealed: &SealedBlock<'_>) -> Option<(u32, u32)> {
+    let samples = match sealed.content().ok()? {
+        Body::Gap(_) | Body::Gaps { .. } => return None,
+        Body::Columns { .. } => 0,
+        _ => sealed.header.samples,
+    };
+    Some((samples, sealed.header.thinned))
 }
 
 /// What a row of `stream` said.
@@ -92,10 +102,10 @@ pub(super) fn read_tables(path: &Path) -> Tables {
     let select = |further: &str| {
         connection.prepare(&format!(
             "SELECT e.counter, e.nonce, b.stream, b.seq, b.state, b.samples, b.digest, {further}
-             FROM block b NOT INDEXED JOIN epoch e ON e.id = b.epoch"
+             FROM block b NOT INDEXED LEFT JOIN epoch e ON e.id = b.epoch"
         ))
     };
-    // Version 2 knew no ranges, version 1 no thinning, and not who may have a block.
+    // A row that belongs to no epoch was hit, and is one that cannot be read. Version 2 knew no ranges, version 1 no thinning, and not who may have a block.
     let blocks = select("b.thinned, b.offered, b.passes, b.last, b.gap, b.gone")
         .or_else(|_| select("b.thinned, b.offered, b.passes, b.seq, NULL, 0"))
         .or_else(|_| select(&format!("0, {SEEN}, 0, b.seq, NULL, 0")));

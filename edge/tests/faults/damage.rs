@@ -1,7 +1,8 @@
 //! Bits flipped and ends cut off, in database and log: the gateway is up again by itself, and misses what was hit and nothing
 //! else. A block is *hit* when a byte is not as it was of what stands for it alone: of the cell of its bytes or of the cell of its
 //! row, with what overflows of them, of the places where their pages say that these cells are, or of the headers of these
-//! pages and of the frames of the log that carry them (`where_it_lies`). Everything else of both files may be damaged at no cost
+//! pages and of the frames of the log that carry them (`where_it_lies`). Its row counts in each of its versions, for the one before is
+//! what is left when the log breaks off. Everything else of both files may be damaged at no cost
 //! to it: indices, interior pages, the schema, the list of free pages, other blocks on its page, the log's header.
 
 use std::{fs, path::Path, time::Instant};

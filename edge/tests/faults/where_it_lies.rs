@@ -84,6 +84,21 @@ impl Files {
                 }
             }
         }
+        // Earlier versions of rows, which count when the log breaks off before the latest.
+        for (number, place) in self.versions() {
+            if pages[&number] == place {
+                continue;
+            }
+            let mut before = pages.clone();
+            before.insert(number, place);
+            for (record, ranges) in self.cells(number, &before) {
+                if record.len() < PAGE / 4
+                    && let Some(index) = record.windows(16).find_map(|some| by_digest.get(some))
+                {
+                    lies[*index].0.extend(ranges);
+                }
+            }
+        }
         assert!(
             found.iter().all(|found| *found == [1, 1]),
             "each block has its bytes and its row: {found:?}"
@@ -91,18 +106,20 @@ impl Files {
         lies
     }
 
-    /// The latest version of each page: its file and where it begins there.
-    fn pages(&self) -> HashMap<usize, (usize, usize)> {
+    /// All versions of all pages, in their order: the number, the file and where it begins there.
+    fn versions(&self) -> Vec<(usize, (usize, usize))> {
         let [database, log] = &self.0;
-        let mut pages: HashMap<_, _> = (0..database.len() / PAGE)
-            .map(|page| (page + 1, (DATABASE, page * PAGE)))
-            .collect();
-        for at in (LOG_HEADER..log.len()).step_by(FRAME + PAGE) {
-            if at + FRAME + PAGE <= log.len() && log[at + 8..at + 16] == log[16..24] {
-                pages.insert(be32(log, at), (LOG, at + FRAME));
-            }
-        }
-        pages
+        let pages = (0..database.len() / PAGE).map(|page| (page + 1, (DATABASE, page * PAGE)));
+        let frames = (LOG_HEADER..log.len())
+            .step_by(FRAME + PAGE)
+            .filter(|at| at + FRAME + PAGE <= log.len() && log[at + 8..at + 16] == log[16..24])
+            .map(|at| (be32(log, at), (LOG, at + FRAME)));
+        pages.chain(frames).collect()
+    }
+
+    /// The latest version of each page.
+    fn pages(&self) -> HashMap<usize, (usize, usize)> {
+        self.versions().into_iter().collect()
     }
 
     fn page(&self, number: usize, pages: &HashMap<usize, (usize, usize)>) -> &[u8] {
