@@ -480,7 +480,7 @@ mod tests {
         let page = |at: usize| be32(&whole, at).unwrap();
         let mut tried = 0;
         // The last frame claims to be each of the pages of the log in turn; what it holds itself may be lost.
-        let last = places().last().unwrap();
+        let last = places().next_back().unwrap();
         for other in places().map(page).filter(|other| *other != page(last)) {
             let mut bytes = whole.clone();
             bytes[last..last + 4].copy_from_slice(&other.to_be_bytes());

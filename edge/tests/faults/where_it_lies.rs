@@ -45,8 +45,11 @@ fn varint(bytes: &[u8], mut at: usize) -> (usize, usize) {
 /// The contents of both files.
 pub(crate) struct Files([Vec<u8>; 2]);
 
-/// The bytes that stand for one block alone: a file and a range in it.
-pub(crate) struct Lie(Vec<(usize, Range<usize>)>);
+/// A range of a file.
+type Place = (usize, Range<usize>);
+
+/// The bytes that stand for one block alone.
+pub(crate) struct Lie(Vec<Place>);
 
 impl Lie {
     /// Whether any of them is not as it was.
@@ -144,7 +147,7 @@ impl Files {
         &self,
         number: usize,
         pages: &HashMap<usize, (usize, usize)>,
-    ) -> Vec<(Vec<u8>, Vec<(usize, Range<usize>)>)> {
+    ) -> Vec<(Vec<u8>, Vec<Place>)> {
         let page = self.page(number, pages);
         let head = if number == 1 { HEADER } else { 0 };
         if page[head] != LEAF_OF_A_TABLE {
