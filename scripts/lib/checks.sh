@@ -38,3 +38,25 @@ check_advisories() {
     fi
     cargo deny --locked check --disable-fetch advisories
 }
+
+# check_cross TARGET COMPILER [EMULATOR LIBRARIES]: the gateway builds for a machine in a box, and its program runs where the
+# emulator of that machine is installed.
+check_cross() {
+    local target=$1 compiler=$2 emulator=$3 libraries=$4 library program
+    library=$(rustc --print target-libdir --target "$target") || return 1
+    if ! compgen -G "$library/libstd-*.rlib" >/dev/null; then
+        echo "skipped: Rust's library for $target is not installed (rustup target add $target)"
+        return 3
+    elif ! have "$compiler"; then
+        echo "skipped: $compiler is not installed (edge/README.md names its packages)"
+        return 3
+    fi
+    local name=${target//-/_}
+    env "CARGO_TARGET_${name^^}_LINKER=$compiler" cargo build --locked -p edge --target "$target" || return 1
+    program=$PATIO_ROOT/target/$target/debug/edge
+    if have "$emulator"; then
+        "$emulator" -L "$libraries" "$program" --version
+    else
+        echo "built, not run: $emulator is not installed"
+    fi
+}

@@ -1,6 +1,6 @@
 //! The thin shell: one line with its units, polled one after the other for as long as somebody asks for the next cycle.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{fmt, future::Future, io, sync::Arc, time::Duration};
 
 use shared_protocol::Decimal;
 use tokio::{
@@ -43,6 +43,31 @@ pub struct Bus<C, S> {
     failed_connects: u32,
     reconnect_at: Instant,
     line_says: String,
+    watch: Watch,
+}
+
+/// The longest that one step on a line may take: opening it, or draining it and waiting for an answer (transmission not
+/// counted).
+pub fn longest_silence(timing: &Timing) -> Duration {
+    CONNECT_LIMIT.max(timing.drain_limit + timing.response + timing.quiet)
+}
+
+/// Whoever wants to know that the line moves.
+#[derive(Default)]
+struct Watch(Option<Box<dyn Fn() + Send + Sync>>);
+
+impl Watch {
+    fn tell(&self) {
+        if let Some(tell) = &self.0 {
+            tell();
+        }
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Watch").field(&self.0.is_some()).finish()
+    }
 }
 
 impl<C, F, S> Bus<C, S>
@@ -66,7 +91,15 @@ where
             failed_connects: 0,
             reconnect_at: now,
             line_says: "not opened yet".to_owned(),
+            watch: Watch::default(),
         }
+    }
+
+    /// Has this called whenever the line is opened or an exchange begins: it moves, however many requests a unit takes. Between
+    /// two calls lie at most [`longest_silence`] and the pauses that a device's map asks for, as long as there is
+    /// something to do.
+    pub fn watched(&mut self, tell: impl Fn() + Send + Sync + 'static) {
+        self.watch = Watch(Some(Box::new(tell)));
     }
 
     /// Adds a unit and gives its number.
@@ -346,6 +379,7 @@ where
             });
         };
         unit.trust.sent();
+        self.watch.tell();
         let result = line.call(unit.address, request).await;
         self.last_exchange = Some(Instant::now());
         match result {
@@ -394,6 +428,7 @@ where
                 says: self.line_says.clone(),
             });
         }
+        self.watch.tell();
         let random = getrandom::u32().unwrap_or_default();
         let error = match timeout(CONNECT_LIMIT, (self.connect)()).await {
             Ok(Ok(io)) => {

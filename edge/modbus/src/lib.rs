@@ -69,7 +69,7 @@ pub mod trust;
 pub mod unit;
 pub mod value;
 
-pub use bus::Bus;
+pub use bus::{Bus, longest_silence};
 pub use codec::Framing;
 pub use cycle::{AddError, Cycle, SettingName, UnitError, WriteError};
 pub use decode::{PointError, Reading, decode};

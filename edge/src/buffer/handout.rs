@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 use shared_protocol::{
     BlockNumber, Digest, Epoch, Stream,
     block::{DropReason, SealedBlock},
@@ -12,7 +12,8 @@ use super::{
     error::StoreError,
     gaps,
     sealer::{Moves, Sealer, count},
-    store::{MAY_BE_SEEN, SEEN, Store, TO_SEND, UNSEEN},
+    store::{MAY_BE_SEEN, Maker, SEEN, Store, TO_SEND, UNSEEN},
+    tables::counts,
 };
 
 /// Blocks that are marked as shown to the uplink at once: each mark is an fsync.
@@ -32,6 +33,10 @@ pub struct StoredBlock {
     /// Its bytes, as they go out.
     pub bytes: Vec<u8>,
 }
+
+/// What [`Found::read`] reads, and where from.
+const FOUND: &str = "b.id, b.epoch, e.counter, e.nonce, b.stream, b.seq, b.last, b.place, b.digest, b.samples, p.bytes, b.gap,
+    b.thinned, b.offered FROM block b JOIN epoch e ON e.id = b.epoch LEFT JOIN payload p ON p.block = b.id";
 
 /// A row with something to send: a block, or a gap record of one number or several.
 struct Found {
@@ -77,6 +82,17 @@ impl Found {
         })
     }
 
+    /// Whether the block is whole and counts what its row says: then the digest in the row was hit, and nothing is lost.
+    fn is_whole(&self, maker: &Maker) -> bool {
+        let first = &self.first;
+        SealedBlock::open(&first.bytes).is_ok_and(|sealed| {
+            self.gap.is_none()
+                && sealed.header.number == first.number
+                && counts(&sealed) == Some((first.samples, self.thinned))
+                && sealed.verify(&maker.key.verifying_key()).is_ok()
+        })
+    }
+
     fn is_damaged(&self) -> bool {
         let first = &self.first;
         Digest::of(&first.bytes) != first.digest
@@ -119,6 +135,24 @@ impl Store {
             self.asked = Some(now);
         }
         let mut found = self.rows_to_send(priority, after, newest, limit)?;
+        let is_new = |found: &Found| found.offered == UNSEEN;
+        let new = found.iter().filter(|found| is_new(found)).count();
+        let mut room = match new {
+            0 => 0,
+            _ => self.shown.get_mut().room(&self.connection, priority)?,
+        };
+        if room < new {
+            // Too much is out without an answer: what is out goes out again, and nothing else does.
+            self.shown.get_mut().withhold();
+            if room == 0 {
+                found = self.rows_shown(priority, after, newest, limit)?;
+            }
+            found.retain(|found| {
+                let may = !is_new(found) || room > 0;
+                room -= usize::from(may && is_new(found));
+                may
+            });
+        }
         let mut syncs = 0;
         if found
             .iter()
@@ -174,9 +208,7 @@ impl Store {
         };
         // A range may begin before the place and end behind it: only the last one that begins there.
         let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT b.id, b.epoch, e.counter, e.nonce, b.stream, b.seq, b.last, b.place, b.digest, b.samples, p.bytes, b.gap,
-                b.thinned, b.offered
-             FROM block b JOIN epoch e ON e.id = b.epoch LEFT JOIN payload p ON p.block = b.id
+            "SELECT {FOUND}
              WHERE b.state = {TO_SEND} AND b.priority = ?1
                 AND b.place >= coalesce((SELECT max(o.place) FROM block o
                     WHERE o.state = {TO_SEND} AND o.priority = ?1 AND o.place <= ?2), ?2)
@@ -195,6 +227,36 @@ impl Store {
         Ok(found)
     }
 
+    /// Those of them that are out already.
+    fn rows_shown(
+        &self,
+        priority: u8,
+        after: i64,
+        newest: bool,
+        limit: u32,
+    ) -> Result<Vec<Found>, StoreError> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT {FOUND} WHERE b.id = ?1 AND b.state = {TO_SEND} AND b.priority = ?2 AND b.offered <> {UNSEEN}
+                AND b.place + b.last - b.seq > ?3 AND (b.last = b.seq OR NOT ?4)"
+        ))?;
+        let mut rows = self.shown.borrow().after(priority, after);
+        if newest {
+            rows.reverse();
+        }
+        let (mut found, mut numbers) = (Vec::new(), 0);
+        for id in rows {
+            if numbers >= u64::from(limit) {
+                break;
+            }
+            let row = statement.query_row(params![id, priority, after, newest], Found::read);
+            if let Some(row) = row.optional()? {
+                numbers += row.after(after);
+                found.push(row);
+            }
+        }
+        Ok(found)
+    }
+
     /// Marks these rows, and some that are likely to be asked for next; what is damaged among them becomes the record of its
     /// loss.
     fn mark_offered(
@@ -206,28 +268,53 @@ impl Store {
         limit: u32,
     ) -> Result<(), StoreError> {
         let order = if newest { "DESC" } else { "ASC" };
+        let room = self
+            .shown
+            .get_mut()
+            .room(&self.connection, priority)?
+            .saturating_sub(found.len());
         let transaction = self.connection.transaction()?;
         let news = |found: &&Found| matches!(found.offered, UNSEEN | MAY_BE_SEEN);
+        let shown = self.shown.get_mut();
         for found in found.iter().filter(news) {
+            shown.take(priority, found.first.id, found.row);
             transaction
                 .prepare_cached(&format!("UPDATE block SET offered = {SEEN} WHERE id = ?1"))?
                 .execute([found.row])?;
         }
-        // Ranges go on growing until they are asked for.
-        transaction
+        // Ranges go on growing until they are asked for. What is marked here takes half of the room that is left.
+        let room = u32::try_from(room / 2).unwrap_or(u32::MAX);
+        let at_once = limit.max(OFFERED_AT_ONCE).min(room);
+        let marked: Vec<(i64, i64)> = transaction
             .prepare_cached(&format!(
                 "UPDATE block SET offered = {MAY_BE_SEEN} WHERE offered = {UNSEEN} AND id IN (SELECT id FROM block
-                    WHERE state = {TO_SEND} AND priority = ?1 AND place > ?2 AND last = seq ORDER BY place {order} LIMIT ?3)"
+                    WHERE state = {TO_SEND} AND priority = ?1 AND place > ?2 AND last = seq ORDER BY place {order} LIMIT ?3)
+                 RETURNING place, id"
             ))?
-            .execute(params![priority, after, limit.max(OFFERED_AT_ONCE)])?;
+            .query_map(params![priority, after, at_once], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        for (place, id) in marked {
+            shown.take(priority, place, id);
+        }
         let sealer = Sealer::new(
             &transaction,
             &self.maker,
             (self.epoch, self.epoch_row),
-            true,
+            None,
         );
         for found in found.iter_mut().filter(|found| found.is_damaged()) {
+            let is_whole = found.is_whole(&self.maker);
             let block = &mut found.first;
+            if is_whole {
+                tracing::error!(number = %block.number, "the disk has damaged a block's row; it is mended");
+                block.digest = Digest::of(&block.bytes);
+                transaction
+                    .prepare_cached("UPDATE block SET digest = ?2 WHERE id = ?1")?
+                    .execute(params![found.row, block.digest.0])?;
+                continue;
+            }
             tracing::error!(number = %block.number, "the disk has damaged a block; its loss is recorded");
             block.bytes = if found.gap.is_some() {
                 sealer.sign_anew(found.row, block.number)?

@@ -19,7 +19,7 @@
 //! after an I/O error the database is opened anew; what is readable of a damaged one is saved into a new one
 //! (`health.rs`, `salvage.rs` over `pages.rs`, `tables.rs` and `part.rs`); where nothing can be written the ledger lives in memory, and
 //! says so, until what it holds can go to the disk (`absorb.rs`). A commit that failed may have happened (`doubt.rs`), and a
-//! disk may let nobody go who writes to it (`starter.rs`).
+//! disk may let nobody go who writes to it (`starter.rs`). How much is with others without a word is bounded (`shown.rs`).
 
 mod absorb;
 mod columns;
@@ -37,6 +37,7 @@ mod rhythm;
 mod salvage;
 mod sealer;
 mod settle;
+mod shown;
 mod starter;
 mod store;
 mod tables;

@@ -33,6 +33,8 @@ pub(super) struct Pages {
     frames: HashMap<u32, usize>,
     beyond: Vec<(u32, usize)>,
     latest: HashMap<u32, usize>,
+    /// The same without those that are not what they were: such a one may be taken for another page's.
+    latest_whole: HashMap<u32, usize>,
     /// Pages that are free: what they hold was deleted.
     free: HashSet<u32>,
 }
@@ -45,6 +47,8 @@ struct Frame {
     page: u32,
     /// The chain of checksums holds up to it.
     chained: bool,
+    /// The chain holds from the frame before to this one.
+    whole: bool,
     /// It ends a transaction.
     commits: bool,
 }
@@ -55,34 +59,45 @@ fn frames(log: &[u8]) -> Vec<Frame> {
     let Some(magic) = word(0) else {
         return Vec::new();
     };
-    let header_is_whole = matches!(magic, 0x377f_0682 | 0x377f_0683);
-    let swapped = magic & 1 == 0;
-    // Without its header the log goes by the salt of its first frame.
-    let salt_at = if header_is_whole { 16 } else { LOG_HEADER + 8 };
-    let salt = (word(salt_at), word(salt_at + 4));
     let mut sum = (0, 0);
-    let mut chained = header_is_whole && log.len() >= LOG_HEADER;
+    let mut chained = matches!(magic, 0x377f_0682 | 0x377f_0683) && log.len() >= LOG_HEADER;
+    // SQLite writes the order of the machine.
+    let swapped = if chained {
+        magic & 1 == 0
+    } else {
+        cfg!(target_endian = "little")
+    };
     if chained {
         sum = checksum(sum, &log[..24], swapped);
         chained = (Some(sum.0), Some(sum.1)) == (word(24), word(28));
     }
+    let salt = salt_of(log, chained);
     let mut found = Vec::new();
+    let mut before = (word(24), word(28));
     let mut at = LOG_HEADER;
     while at + FRAME_HEADER + PAGE_SIZE <= log.len() {
         let page = at + FRAME_HEADER;
+        let said = (word(at + 16), word(at + 20));
+        let follows = |sum| {
+            let sum = checksum(sum, &log[at..at + 8], swapped);
+            checksum(sum, &log[page..page + PAGE_SIZE], swapped)
+        };
+        let sum_before = before.0.zip(before.1).map(follows);
+        let whole = sum_before.is_some_and(|(a, b)| (Some(a), Some(b)) == said);
+        before = said;
         if (word(at + 8), word(at + 12)) == salt
             && let Some(number) = word(at)
             && let Some(pages) = word(at + 4)
         {
             if chained {
-                sum = checksum(sum, &log[at..at + 8], swapped);
-                sum = checksum(sum, &log[page..page + PAGE_SIZE], swapped);
-                chained = (Some(sum.0), Some(sum.1)) == (word(at + 16), word(at + 20));
+                sum = follows(sum);
+                chained = (Some(sum.0), Some(sum.1)) == said;
             }
             found.push(Frame {
                 at,
                 page: number,
                 chained,
+                whole,
                 commits: pages != 0,
             });
         } else {
@@ -91,6 +106,26 @@ fn frames(log: &[u8]) -> Vec<Frame> {
         at = page + PAGE_SIZE;
     }
     found
+}
+
+/// The salt of a log's generation: the header's, if it is whole or a frame has it; else the one that two frames in a row have, for
+/// one may be hit. Behind the frames of a generation lie those of the one before, whose first word is less by one.
+fn salt_of(log: &[u8], header_is_whole: bool) -> (Option<u32>, Option<u32>) {
+    let salt = |at: usize| Some((be32(log, at)?, be32(log, at + 4)?));
+    let frames = (LOG_HEADER + 8..).step_by(FRAME_HEADER + PAGE_SIZE);
+    let salts: Vec<(u32, u32)> = frames.map_while(salt).collect();
+    let said = salt(16);
+    if header_is_whole || said.is_some_and(|said| salts.contains(&said)) {
+        return said.unzip();
+    }
+    let first = salts.first().copied();
+    let agreed = salts.windows(2).find(|pair| pair[0] == pair[1]);
+    let agreed = agreed.map(|pair| pair[0]);
+    match (first, agreed) {
+        (Some(first), Some(agreed)) if first.0 != agreed.0.wrapping_add(1) => Some(agreed),
+        _ => first,
+    }
+    .unzip()
 }
 
 /// §4.2 of the format; `swapped` when its words are little endian.
@@ -162,6 +197,7 @@ impl Pages {
             frames: HashMap::new(),
             beyond: Vec::new(),
             latest: HashMap::new(),
+            latest_whole: HashMap::new(),
             log,
             free: HashSet::new(),
         };
@@ -173,7 +209,8 @@ impl Pages {
             .iter()
             .rposition(|frame| frame.chained && frame.commits)
             .map_or(0, |last| last + 1);
-        for (place, Frame { at, page, .. }) in found.into_iter().enumerate() {
+        for (place, frame) in found.into_iter().enumerate() {
+            let Frame { at, page, .. } = frame;
             if (1..=most).contains(&page) {
                 if place < happened {
                     pages.frames.insert(page, at);
@@ -181,6 +218,9 @@ impl Pages {
                     pages.beyond.push((page, at));
                 }
                 pages.latest.insert(page, at);
+                if frame.whole {
+                    pages.latest_whole.insert(page, at);
+                }
                 pages.count = pages.count.max(page);
             }
         }
@@ -231,17 +271,22 @@ impl Pages {
     }
 
     /// Gives each blob of each cell that can be followed: of the pages as the last whole commit leaves them, and of each frame
-    /// beyond it. One blob may come more than once.
-    pub(super) fn blobs(&self, mut take: impl FnMut(&[u8])) {
-        for number in (1..=self.count).filter(|number| !self.free.contains(number)) {
+    /// beyond it. One blob may come more than once. With it comes whether its page counts as free: then it was deleted, or
+    /// the list of free pages was hit.
+    pub(super) fn blobs(&self, mut take: impl FnMut(&[u8], bool)) {
+        for number in 1..=self.count {
             if let Some(page) = self.page(number) {
-                self.blobs_of_page(number, &page, &self.frames, &mut take);
+                let is_free = self.free.contains(&number);
+                let take = &mut |blob: &[u8]| take(blob, is_free);
+                self.blobs_of_page(number, &page, &self.frames, take);
             }
         }
         for &(number, at) in &self.beyond {
             if let Some(page) = self.frame(at) {
-                self.blobs_of_page(number, &page, &self.latest, &mut take);
-                self.blobs_of_page(number, &page, &self.frames, &mut take);
+                let take = &mut |blob: &[u8]| take(blob, false);
+                for frames in [&self.latest, &self.latest_whole, &self.frames] {
+                    self.blobs_of_page(number, &page, frames, take);
+                }
             }
         }
     }
@@ -367,7 +412,11 @@ mod tests {
     fn read(folder: &Path) -> Vec<Vec<u8>> {
         let pages = Pages::open(&folder.join("y.sqlite"), &folder.join("y.sqlite-wal")).unwrap();
         let mut found = Vec::new();
-        pages.blobs(|blob| found.push(blob.to_vec()));
+        pages.blobs(|blob, is_free| {
+            if !is_free {
+                found.push(blob.to_vec());
+            }
+        });
         found.sort();
         found.dedup();
         found
@@ -395,6 +444,55 @@ mod tests {
         let found = read(folder.path());
         all.retain(|blob| !found.contains(blob));
         assert!(all.len() <= 1, "{} blobs are lost", all.len());
+    }
+
+    #[test]
+    fn a_damaged_header_of_the_log_hides_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut all = make(folder.path());
+        all.sort();
+        let log = folder.path().join("y.sqlite-wal");
+        let whole = fs::read(&log).unwrap();
+        // Each byte of the header, and the salt of the first frame besides: what is lost is that frame at most.
+        for at in 0..LOG_HEADER {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x10;
+            fs::write(&log, &bytes).unwrap();
+            assert!(is_broken_inside(&log).unwrap(), "byte {at}");
+            assert_eq!(read(folder.path()), all, "byte {at}");
+        }
+        let mut bytes = whole;
+        bytes[..LOG_HEADER + 12].fill(0x55);
+        fs::write(&log, &bytes).unwrap();
+        let found = read(folder.path());
+        all.retain(|blob| !found.contains(blob));
+        assert!(all.len() <= 1, "{} blobs are lost", all.len());
+    }
+
+    /// A frame that was hit where it says whose page it is hides no other page.
+    #[test]
+    fn a_frame_that_names_another_page_hides_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let all = make(folder.path());
+        let log = folder.path().join("y.sqlite-wal");
+        let whole = fs::read(&log).unwrap();
+        let places = || (LOG_HEADER..whole.len()).step_by(FRAME_HEADER + PAGE_SIZE);
+        let page = |at: usize| be32(&whole, at).unwrap();
+        let mut tried = 0;
+        // The last frame claims to be each of the pages of the log in turn; what it holds itself may be lost.
+        let last = places().next_back().unwrap();
+        for other in places().map(page).filter(|other| *other != page(last)) {
+            let mut bytes = whole.clone();
+            bytes[last..last + 4].copy_from_slice(&other.to_be_bytes());
+            // And the chain is broken before all of them.
+            bytes[LOG_HEADER + 16] ^= 1;
+            fs::write(&log, &bytes).unwrap();
+            let found = read(folder.path());
+            let lost = all.iter().filter(|blob| !found.contains(blob)).count();
+            assert!(lost <= 1, "page {other}: {lost} blobs are lost");
+            tried += 1;
+        }
+        assert!(tried > 20, "{tried} pages");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// The streams that may be thinned and dropped, cheapest first, by priority.
-const CHEAP: [u8; 2] = [4, 3];
+pub(super) const CHEAP: [u8; 2] = [4, 3];
 /// Blocks that are looked at in one step.
 const STEP: u32 = 64;
 

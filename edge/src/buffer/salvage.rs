@@ -114,16 +114,16 @@ pub(super) fn save(
     new.read_journal();
     let mut parts = Vec::new();
     let mut failed = Ok(());
-    pages.blobs(|blob| {
+    pages.blobs(|blob, is_free| {
         if blob.starts_with(b"Pt") {
             if let Ok(sealed) = SealedBlock::open(blob)
                 && sealed.header.gateway == maker.gateway
                 && sealed.verify(&maker.key.verifying_key()).is_ok()
                 && failed.is_ok()
             {
-                failed = new.block(blob, &sealed);
+                failed = new.block(blob, &sealed, is_free);
             }
-        } else if Part::decode(blob).is_some() {
+        } else if !is_free && Part::decode(blob).is_some() {
             parts.push(blob.to_vec());
         }
     });
@@ -205,20 +205,30 @@ impl New<'_> {
         }
     }
 
-    /// A whole block was found somewhere.
-    fn block(&mut self, bytes: &[u8], sealed: &SealedBlock<'_>) -> Result<(), StoreError> {
+    /// A whole block was found somewhere, on a page that counts as free or on another.
+    fn block(
+        &mut self,
+        bytes: &[u8],
+        sealed: &SealedBlock<'_>,
+        is_free: bool,
+    ) -> Result<(), StoreError> {
         let number = sealed.header.number;
         let (key, seq) = key_of(&number);
-        let row = self.tables.row(key, seq);
-        match row {
-            // It was dropped, and is a number of the record of its neighbours.
-            Some((first, _)) if first != seq => return Ok(()),
-            _ => {}
+        // Whatever else was hit: a row says that it is held.
+        let is_held = self.tables.digests.contains(&sealed.digest);
+        if is_free && !is_held {
+            return Ok(());
         }
-        let row = row.map(|(_, row)| row);
+        let row = match self.tables.row(key, seq) {
+            // It was dropped, and is a number of the record of its neighbours.
+            Some((first, _)) if first != seq && !is_held => return Ok(()),
+            Some((first, _)) if first != seq => None,
+            row => row.map(|(_, row)| row),
+        };
         match row {
+            _ if is_held => {}
             // Another content of this number was here before: thinned, or dropped since.
-            Some(row) if row.digest != sealed.digest => return Ok(()),
+            Some(row) if !row.counts_like(sealed) => return Ok(()),
             None if self.tables.blocks_are_all => {
                 // Deleted, unless the log broke off before its row.
                 let next = self

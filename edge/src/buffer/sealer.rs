@@ -1,6 +1,9 @@
 //! Making blocks of samples, inside the transaction that moves the samples (step 3 of a sample's life).
 
-use std::{cell::Cell, collections::HashMap};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+};
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use shared_protocol::{
@@ -15,6 +18,7 @@ use super::{
     gaps,
     part::Part,
     priority,
+    shown::Shown,
     store::{MAY_BE_SEEN, Maker, UNSEEN},
 };
 
@@ -31,8 +35,8 @@ pub(super) struct Sealer<'a> {
     pub(super) maker: &'a Maker,
     pub(super) epoch: Epoch,
     pub(super) epoch_row: i64,
-    /// The uplink is asking for blocks, and may publish a new one at once.
-    pub(super) online: bool,
+    /// The uplink is asking for blocks, and may publish a new one at once, if there is a place for it here.
+    pub(super) online: Option<&'a RefCell<Shown>>,
     /// Room that ranges of gap records take for being cut.
     pub(super) grown: Cell<u64>,
 }
@@ -106,7 +110,7 @@ impl<'a> Sealer<'a> {
         transaction: &'a Transaction<'a>,
         maker: &'a Maker,
         epoch: (Epoch, i64),
-        online: bool,
+        online: Option<&'a RefCell<Shown>>,
     ) -> Self {
         Self {
             transaction,
@@ -339,6 +343,10 @@ impl Sealer<'_> {
             )?
             .execute(params![self.epoch_row, stream.number()])?;
         let id = next_block(self.transaction)?;
+        let may_be_seen = self.online.is_some_and(|shown| {
+            let mut shown = shown.borrow_mut();
+            shown.take(priority(stream), gaps::place(id), id)
+        });
         self.transaction
             .prepare_cached(
                 "INSERT INTO block (id, epoch, stream, seq, last, place, priority, samples, length, digest, offered, gap, gone)
@@ -354,7 +362,7 @@ impl Sealer<'_> {
                 signed(made.samples),
                 signed(bytes.len()),
                 Digest::of(&bytes).0,
-                if self.online { MAY_BE_SEEN } else { UNSEEN },
+                if may_be_seen { MAY_BE_SEEN } else { UNSEEN },
                 gap,
                 gone
             ])?;

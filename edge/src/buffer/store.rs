@@ -2,6 +2,7 @@
 //! it counts. It is on a disk, or in memory when there is no disk to write to.
 
 use std::{
+    cell::RefCell,
     fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -21,6 +22,7 @@ use super::{
     salvage,
     sealer::{ROOM_OF_A_BLOCK, Sealer},
     settle::{Lately, settle},
+    shown::Shown,
 };
 
 /// What sources have given and the cloud has said, to be made durable together.
@@ -50,7 +52,7 @@ impl Tick {
 pub(super) struct Committed {
     /// How many fsyncs it took.
     pub(super) syncs: u32,
-    /// Blocks that had been acknowledged are to be sent again.
+    /// Blocks that had been acknowledged, or had to wait, are to be sent.
     pub(super) again: bool,
 }
 
@@ -99,6 +101,8 @@ pub(super) struct Store {
     quota: u64,
     room: quota::Done,
     lately: Lately,
+    /// What somebody may have without a word on it.
+    pub(super) shown: RefCell<Shown>,
     /// The latest commit, when it reported an error.
     doubt: Option<Doubt>,
     /// When the uplink last asked for blocks.
@@ -226,12 +230,14 @@ impl Store {
             quota,
             room: quota::Done::default(),
             lately: Lately::default(),
+            shown: RefCell::default(),
             doubt: None,
             asked: None,
             handed: Vec::new(),
             home: None,
         };
         store.begin_epoch(columns, counter)?;
+        store.shown = Shown::before(&store.connection)?;
         store.weigh()?;
         Ok(store)
     }
@@ -261,7 +267,7 @@ impl Store {
             &transaction,
             &self.maker,
             (self.epoch, self.epoch_row),
-            false,
+            None,
         );
         transaction.execute(
             &format!("UPDATE block SET offered = {SEEN} WHERE offered = {MAY_BE_SEEN}"),
@@ -311,7 +317,9 @@ impl Store {
             &transaction,
             &self.maker,
             (self.epoch, self.epoch_row),
-            self.asked.is_some_and(|asked| now < asked + ONLINE),
+            self.asked
+                .is_some_and(|asked| now < asked + ONLINE)
+                .then_some(&self.shown),
         );
         mark_seen(&transaction, &self.handed)?;
         let (mut used, mut room) = (self.used, self.room);
@@ -359,6 +367,10 @@ impl Store {
         self.used = used;
         self.room = room;
         self.defined += new.len() as u32;
+        // It is committed: what cannot be counted now is counted later.
+        let mut shown = self.shown.borrow_mut();
+        again |= shown.committed(&self.connection).unwrap_or(false);
+        drop(shown);
         Ok(Committed { syncs: 1, again })
     }
 
@@ -460,7 +472,7 @@ impl Store {
             &transaction,
             &self.maker,
             (self.epoch, self.epoch_row),
-            false,
+            None,
         );
         mark_seen(&transaction, &self.handed)?;
         let mut room = self.room;

@@ -1,11 +1,17 @@
 //! What SQLite can still read of a damaged database.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+};
 
-use rusqlite::{Connection, config::DbConfig};
-use shared_protocol::{BlockNumber, Digest, block::DropReason};
+use rusqlite::{Connection, OptionalExtension as _, config::DbConfig};
+use shared_protocol::{
+    BlockNumber, Body, Digest, Epoch, Stream,
+    block::{DropReason, SealedBlock},
+};
 
-use super::{gaps, sealer::signed};
+use super::{Sample, gaps, part::Part, sealer::signed, store::SEEN};
 
 /// What a row of `block` said.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +27,24 @@ pub(super) struct Row {
     /// What it is the record of, and how many samples that counts, if it is a gap record.
     pub(super) gap: Option<DropReason>,
     pub(super) gone: u32,
+}
+
+impl Row {
+    /// Whether a block counts what the row says, so that it is the block meant, and the row's digest was hit.
+    pub(super) fn counts_like(&self, sealed: &SealedBlock<'_>) -> bool {
+        self.gap.is_none() && counts(sealed) == Some((self.samples, self.thinned))
+    }
+}
+
+/// The samples that a block carries and those thinned out of it, as its row counts them; `None` for a gap record, which counts the
+/// same as the block that it stands for.
+pub(super) fn counts(sealed: &SealedBlock<'_>) -> Option<(u32, u32)> {
+    let samples = match sealed.content().ok()? {
+        Body::Gap(_) | Body::Gaps { .. } => return None,
+        Body::Columns { .. } => 0,
+        _ => sealed.header.samples,
+    };
+    Some((samples, sealed.header.thinned))
 }
 
 /// What a row of `stream` said.
@@ -43,6 +67,8 @@ pub(super) type Key = (u32, u64, u8);
 pub(super) struct Tables {
     pub(super) blocks: BTreeMap<(Key, u64), Row>,
     pub(super) blocks_are_all: bool,
+    /// The digests of all rows: what is held, whatever else a row that was hit says.
+    pub(super) digests: HashSet<Digest>,
     pub(super) streams: BTreeMap<Key, Counters>,
     pub(super) journal: Vec<Vec<u8>>,
     pub(super) journal_is_all: bool,
@@ -75,12 +101,14 @@ pub(super) fn read_tables(path: &Path) -> Tables {
     let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     let select = |further: &str| {
         connection.prepare(&format!(
-            "SELECT e.counter, e.nonce, b.stream, b.seq, b.state, b.samples, b.thinned, b.digest, b.offered, b.passes, {further}
-             FROM block b NOT INDEXED JOIN epoch e ON e.id = b.epoch"
+            "SELECT e.counter, e.nonce, b.stream, b.seq, b.state, b.samples, b.digest, {further}
+             FROM block b NOT INDEXED LEFT JOIN epoch e ON e.id = b.epoch"
         ))
     };
-    // The version before knew no ranges.
-    let blocks = select("b.last, b.gap, b.gone").or_else(|_| select("b.seq, NULL, 0"));
+    // A row that belongs to no epoch was hit, and is one that cannot be read. Version 2 knew no ranges, version 1 no thinning, and not who may have a block.
+    let blocks = select("b.thinned, b.offered, b.passes, b.last, b.gap, b.gone")
+        .or_else(|_| select("b.thinned, b.offered, b.passes, b.seq, NULL, 0"))
+        .or_else(|_| select(&format!("0, {SEEN}, 0, b.seq, NULL, 0")));
     tables.blocks_are_all = blocks.is_ok_and(|mut blocks| {
         let rows = blocks.query_map([], |row| {
             let key = (
@@ -91,8 +119,8 @@ pub(super) fn read_tables(path: &Path) -> Tables {
             let found = Row {
                 state: row.get(4)?,
                 samples: row.get(5)?,
-                thinned: row.get(6)?,
-                digest: Digest(row.get(7)?),
+                digest: Digest(row.get(6)?),
+                thinned: row.get(7)?,
                 offered: row.get(8)?,
                 passes: row.get(9)?,
                 last: row.get::<_, i64>(10)?.cast_unsigned(),
@@ -107,18 +135,25 @@ pub(super) fn read_tables(path: &Path) -> Tables {
             let mut all = true;
             for row in rows {
                 match row {
-                    Ok((key, row)) => drop(tables.blocks.insert(key, row)),
+                    Ok((key, row)) => {
+                        tables.digests.insert(row.digest);
+                        tables.blocks.insert(key, row);
+                    }
                     Err(_) => all = false,
                 }
             }
             all
         })
     });
-    let streams = connection.prepare(
-        "SELECT e.counter, e.nonce, s.stream, s.next_seq, s.produced, s.acknowledged, s.dropped, s.thinned, s.refused, s.damaged,
-            s.produced - s.open - s.buffered - s.acknowledged - s.dropped - s.thinned - s.refused - s.damaged
-         FROM stream s JOIN epoch e ON e.id = s.epoch",
-    );
+    let select = |thinned: &str, refused: &str, damaged: &str| {
+        connection.prepare(&format!(
+            "SELECT e.counter, e.nonce, s.stream, s.next_seq, s.produced, s.acknowledged, s.dropped, {thinned}, {refused}, {damaged},
+                s.produced - s.open - s.buffered - s.acknowledged - s.dropped - {thinned} - {refused} - {damaged}
+             FROM stream s JOIN epoch e ON e.id = s.epoch"
+        ))
+    };
+    // Version 1 had one reason for all.
+    let streams = select("s.thinned", "s.refused", "s.damaged").or_else(|_| select("0", "0", "0"));
     if let Ok(mut streams) = streams
         && let Ok(rows) = streams.query_map([], |row| {
             let key = (
@@ -145,8 +180,16 @@ pub(super) fn read_tables(path: &Path) -> Tables {
             .map(|(key, counters, _)| (key, counters))
             .collect();
     }
-    if let Ok(mut journal) = connection.prepare("SELECT bytes FROM journal")
-        && let Ok(rows) = journal.query_map([], |row| row.get(0))
+    if let Ok(mut journal) =
+        connection.prepare("SELECT epoch, stream, boot, offset, bytes FROM journal")
+        && let Ok(rows) = journal.query_map([], |row| {
+            let bytes: Vec<u8> = row.get(4)?;
+            if Part::decode(&bytes).is_some() {
+                return Ok(bytes);
+            }
+            let old = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+            Ok(brought_up(&connection, old, &bytes).unwrap_or(bytes))
+        })
     {
         tables.journal_is_all = true;
         for row in rows {
@@ -169,4 +212,29 @@ pub(super) fn read_tables(path: &Path) -> Tables {
     // A row that claims numbers which it cannot have was hit itself.
     tables.blocks_are_all &= tables.blocks.len() == found;
     tables
+}
+
+/// A row of the journal as version 1 wrote it, as a part that says by itself whose it is; its epoch's row, stream, boot and
+/// offset stand beside it.
+fn brought_up(
+    connection: &Connection,
+    (epoch, stream, boot, wall_offset_us): (i64, u8, i64, Option<i64>),
+    bytes: &[u8],
+) -> Option<Vec<u8>> {
+    let body = Part::decode_old(bytes)?;
+    let of = "SELECT counter, nonce FROM epoch WHERE id = ?1";
+    let row = connection.query_row(of, [epoch], |row| Ok((row.get(0)?, row.get(1)?)));
+    let (counter, nonce): (u32, i64) = row.optional().ok()??;
+    let part = Part {
+        epoch: Epoch {
+            counter,
+            nonce: nonce.cast_unsigned(),
+        },
+        stream: Stream::from_number(stream)?,
+        boot: boot.cast_unsigned(),
+        wall_offset_us,
+        samples: u32::try_from(body.len()).ok()?,
+    };
+    let samples: Vec<Sample> = body.iter().map(Sample::of).collect();
+    part.encode(&samples).ok()
 }

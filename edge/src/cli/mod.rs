@@ -7,7 +7,7 @@ mod keygen;
 mod learn;
 mod run;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use edge::gateway::Around;
@@ -44,6 +44,9 @@ enum Command {
         /// Feed this hardware watchdog (/dev/watchdog) as long as all that matters moves.
         #[arg(long, value_name = "DEVICE", env = "PATIO_WATCHDOG")]
         watchdog: Option<PathBuf>,
+        /// Make samples of the metrics this often, in seconds, instead of each minute.
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+        metrics_every: Option<u64>,
     },
     /// Print every metric with its cause and what to do about it.
     Metrics,
@@ -101,8 +104,13 @@ pub(crate) fn main() -> ExitCode {
             until_played,
             metrics,
             watchdog,
+            metrics_every,
         } => {
-            let around = Around { metrics, watchdog };
+            let around = Around {
+                metrics,
+                watchdog,
+                metrics_every: metrics_every.map(Duration::from_secs),
+            };
             run::run(&config, &around, report, until_played)
         }
         Command::Metrics => {

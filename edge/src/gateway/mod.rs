@@ -119,6 +119,8 @@ pub struct Around {
     pub metrics: Option<SocketAddr>,
     /// The hardware watchdog that it feeds.
     pub watchdog: Option<PathBuf>,
+    /// How often the metrics become samples; [`health::EVERY`] without it.
+    pub metrics_every: Option<Duration>,
 }
 
 /// A gateway that runs.
@@ -160,8 +162,8 @@ pub struct Status {
 const FAREWELL: Duration = Duration::from_secs(10);
 /// A loop of which nothing was heard for so long is stuck.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// A device that takes nearly as long as it may for each of its requests is slow, not stuck.
-const SLOW_ANSWERS: u32 = 16;
+/// A line is heard at each exchange on it. One whose units are given longer than this to answer is given as much here.
+const LATE: Duration = Duration::from_secs(5);
 
 /// Starts a gateway: everything that can be wrong is found before anything runs.
 pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
@@ -254,10 +256,11 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
         control: control.clone(),
     });
     let ours = (tell.clone(), clock.clone(), buffer.clone());
+    let every = around.metrics_every.unwrap_or(health::EVERY);
     let spec = Spec::new("health", DEADLINE);
     makers.spawn(supervisor.keep(spec, making.clone(), move |beat| {
         let (tell, clock, buffer) = ours.clone();
-        health::keep(tell, clock, buffer, beat)
+        health::keep(every, tell, clock, buffer, beat)
     }));
     if let Some(page) = page {
         let spec = Spec::new("page", DEADLINE);
@@ -296,7 +299,7 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
     }
     for line in lines {
         let context = context.clone();
-        let deadline = DEADLINE.max(line.timeout * SLOW_ANSWERS);
+        let deadline = DEADLINE.max(line.longest_silence() + LATE);
         let spec = Spec::new(format!("modbus:{}", line.name), deadline);
         sources.spawn(supervisor.keep(spec, making.clone(), move |beat| {
             modbus::run(line.clone(), context.clone(), beat)

@@ -14,16 +14,18 @@ use crate::{
 
 /// The key of the asset that the metrics are of: the gateway itself.
 pub const ASSET: &str = "gateway";
-const EVERY: Duration = Duration::from_secs(60);
+/// How often the metrics become samples, unless somebody wants it otherwise.
+pub const EVERY: Duration = Duration::from_secs(60);
 
-/// Tells all metrics every minute, from the start on, until the buffer has stopped.
+/// Tells all metrics so often, from the start on, until the buffer has stopped.
 pub async fn keep(
+    every: Duration,
     tell: Arc<dyn Fn() -> Vec<Measured> + Send + Sync>,
     clock: Arc<Clock>,
     buffer: Buffer,
     beat: Beat,
 ) {
-    let mut tick = tokio::time::interval(EVERY);
+    let mut tick = tokio::time::interval(every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut columns = Columns::default();
     loop {

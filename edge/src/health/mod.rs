@@ -23,7 +23,7 @@ use std::{
     },
 };
 
-pub use keep::{ASSET, keep};
+pub use keep::{ASSET, EVERY, keep};
 pub use page::serve;
 pub use process::Process;
 pub use table::{Kind, Metric, markdown, table};

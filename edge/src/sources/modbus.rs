@@ -3,7 +3,7 @@
 use std::{io, pin::Pin, sync::Arc, time::Duration};
 
 use depot_config::{ModbusAddress, Parity};
-use modbus::{Bus, Cycle, Device, Framing, PointError, Timing, UnitError};
+use modbus::{Bus, Cycle, Device, Framing, PointError, Timing, UnitError, longest_silence};
 use shared_protocol::{AssetKey, Source};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -33,6 +33,13 @@ pub struct Line {
     pub devices: Vec<LineDevice>,
 }
 
+impl Line {
+    /// The longest that nothing is heard of it while it works.
+    pub(crate) fn longest_silence(&self) -> Duration {
+        longest_silence(&timing(self))
+    }
+}
+
 /// A device on a line.
 #[derive(Clone, Debug)]
 pub struct LineDevice {
@@ -56,6 +63,10 @@ pub async fn run(line: Line, mut context: Context, beat: Beat) {
         timing(&line),
         connector(line.address.clone()),
     );
+    // The line is the loop that is watched: its units share one wire or one connection, and take turns on it. Each exchange has
+    // its own deadline, so a unit that hangs is left alone by itself and tried again, while the others go on.
+    let moving = beat.clone();
+    bus.watched(move || moving.moves());
     let mut units = Vec::new();
     let mut steers = Vec::new();
     let told = Arc::new(Notify::new());
@@ -92,7 +103,7 @@ pub async fn run(line: Line, mut context: Context, beat: Beat) {
             }
             () = stopped(&mut context.stop) => return,
         }
-        // A unit has deadlines of its own; one that does not keep them holds up the line, and this loop is started again.
+        // Should a unit's own deadlines not hold, it holds up the line, and this loop is started again.
         let cycle = bus.next().await;
         let Some(unit) = units.get_mut(cycle.unit) else {
             continue;

@@ -178,6 +178,13 @@ impl Beat {
         Self(Some(one))
     }
 
+    /// Something in a round has been done, and the next thing begins: to be called where no drill has a place.
+    pub fn moves(&self) {
+        if let Some(one) = &self.0 {
+            one.heard();
+        }
+    }
+
     /// A round of the loop begins. Returns at once, but in a drill.
     pub async fn pass(&self) {
         let Some(one) = &self.0 else { return };

@@ -10,3 +10,4 @@ mod rig;
 mod stuck;
 mod sync;
 mod troubles;
+mod where_it_lies;

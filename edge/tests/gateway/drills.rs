@@ -62,7 +62,7 @@ async fn fail(drill: Drill, times: impl Fn(&LoopReport) -> u64) -> Vec<(String, 
     let port = free_port();
     let around = Around {
         metrics: Some(([127, 0, 0, 1], port).into()),
-        watchdog: None,
+        ..Around::default()
     };
     let config = Gateway::read(&house.config()).unwrap();
     let running = gateway::start(config, &around).unwrap();

@@ -380,8 +380,13 @@ impl House {
 
     /// Starts the gateway, which reports each second.
     pub fn start_edge(&mut self) -> Result<()> {
+        self.start_edge_with(&[])
+    }
+
+    /// The same with further arguments.
+    pub fn start_edge_with(&mut self, further: &[&str]) -> Result<()> {
         let config = self.text("gateway.toml");
-        let arguments = ["run", "--config", &config, "--report"];
+        let arguments = [&["run", "--config", &config, "--report"], further].concat();
         self.edge = Some(Process::start(
             "edge",
             &process::program("edge")?,

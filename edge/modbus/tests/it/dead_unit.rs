@@ -1,14 +1,18 @@
-//! One dead unit on a line costs the others at most 5 % of their rate.
+//! One dead unit on a line costs the others at most 5 % of their rate, on a wire and on a connection.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::ready,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use modbus::{Bus, Framing, Timing};
+use modbus::{Bus, Framing, Timing, longest_silence};
 use tokio::{
-    io::{AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     time::{Instant, sleep},
 };
 
-use crate::support::{Registers, device, opened_once, rtu_frame, rtu_request};
+use crate::support::{Registers, asked, device, opened_once, rtu_frame, rtu_request};
 
 const MAP: &str = r#"
 manufacturer = "Test"
@@ -95,6 +99,73 @@ async fn a_dead_unit_costs_the_others_at_most_five_per_cent() {
             assert!(worst >= 0.95);
         }
     }
+}
+
+/// A server with units behind one connection, of which one says nothing from a time on.
+async fn server(mut connection: DuplexStream, hung: u8, from: Instant) {
+    let mut registers = Registers::default();
+    registers.put(modbus::map::Table::Holding, 0, &[0, 4000, 5001, 0, 0, 1, 2]);
+    registers.put(modbus::map::Table::Holding, 20, &[12, 34]);
+    let mut head = [0; 7];
+    while connection.read_exact(&mut head).await.is_ok() {
+        let mut pdu = vec![0; usize::from(head[5]) - 1];
+        if connection.read_exact(&mut pdu).await.is_err() {
+            return;
+        }
+        if head[6] == hung && Instant::now() >= from {
+            continue;
+        }
+        sleep(Duration::from_millis(15)).await;
+        let answer = registers.answer(&asked(&pdu));
+        head[5] = answer.len() as u8 + 1;
+        let frame = [&head[..], &answer].concat();
+        if connection.write_all(&frame).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A unit that hangs behind a connection costs that connection, again and again, and the others go on; whoever watches the
+/// line hears that it moves all the time.
+#[tokio::test(start_paused = true)]
+async fn a_unit_that_hangs_on_a_connection_does_not_stop_the_others() {
+    let start = Instant::now();
+    let hangs = start + Duration::from_mins(1);
+    let connect = move || {
+        let (near, far) = duplex(1024);
+        tokio::spawn(server(far, 2, hangs));
+        ready(Ok(near))
+    };
+    let timing = Timing::tcp();
+    let mut bus = Bus::new(Framing::Tcp, timing, connect);
+    // When it was heard last, and the longest that it was not.
+    let heard = Arc::new(Mutex::new((start, Duration::ZERO)));
+    let hears = heard.clone();
+    bus.watched(move || {
+        let mut heard = hears.lock().unwrap();
+        let now = Instant::now();
+        *heard = (now, heard.1.max(now - heard.0));
+    });
+    let device = Arc::new(device(&format!("{MAP}[defaults]\ninterval_ms = 1000\n")));
+    for unit in 1..=3 {
+        bus.add(unit, device.clone(), None).unwrap();
+    }
+    let mut good = [0u32; 3];
+    while start.elapsed() < Duration::from_mins(11) {
+        let cycle = bus.next().await;
+        if !cycle.readings.is_empty() {
+            good[cycle.unit] += 1;
+        }
+    }
+    let longest = heard.lock().unwrap().1;
+    println!("readings of the units: {good:?}; the line was silent for {longest:?} at most");
+    assert!(bus.is_dead(1) && good[1] <= 62, "{good:?}");
+    // One reading a second, ten of the eleven minutes beside a unit that hangs.
+    assert!(
+        good[0] >= 660 * 95 / 100 && good[2] >= 660 * 95 / 100,
+        "{good:?}"
+    );
+    assert!(longest <= longest_silence(&timing), "{longest:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,6 +20,8 @@ use crate::buffer::{
     store::{DATABASE, Maker, Store, Tick},
 };
 
+mod flapping;
+
 const QUOTA: u64 = 200_000;
 
 fn maker() -> Maker {

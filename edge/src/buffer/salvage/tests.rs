@@ -11,6 +11,8 @@ use crate::buffer::{
     store::{DATABASE, Store, Tick},
 };
 
+mod older;
+
 /// Odd, so that samples are told apart; their blocks are long.
 const NOISE: i64 = 0x1e37_79b9_7f4a_7c15;
 /// The lengths of the log's header, and of a frame with its header.

@@ -4,6 +4,7 @@
 mod bad_input;
 mod kills;
 mod kona;
+mod outage;
 mod power;
 mod restored;
 mod steps;

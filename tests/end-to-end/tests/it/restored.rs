@@ -14,7 +14,7 @@ use crate::{databases, kills::drain};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Reads the gateway's reports until one is as wanted.
-async fn report(house: &mut House, wanted: impl Fn(&Report) -> bool) -> Report {
+pub(crate) async fn report(house: &mut House, wanted: impl Fn(&Report) -> bool) -> Report {
     let deadline = Instant::now() + PATIENCE;
     let edge = house.edge.as_mut().unwrap();
     loop {
