@@ -29,8 +29,8 @@ use crate::{broker::Endpoint, status::Status};
 
 /// The connection's name in metrics, logs and client id.
 const NAME: &str = "json";
-/// Messages that wait: as many as a broker sends ahead.
-const WAITING: usize = link::RECEIVE_MAXIMUM as usize;
+/// Messages that wait; what comes beyond is put off.
+const WAITING: usize = 256;
 /// Messages of one device that wait; what it sends beyond is put off until it is sent again.
 const WAITING_OF_ONE: usize = 16;
 /// Messages of one transaction.
