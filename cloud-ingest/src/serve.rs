@@ -158,6 +158,9 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
             (Endpoint::local(inner), None)
         }
     };
+    // One of the same cloud goes on where the one before it ended.
+    let session = (own_broker.is_none() && shared_group.is_none())
+        .then(|| config.signing.verifying_key().to_string()[..16].to_owned());
     let ingestor = Ingestor::new(db.clone(), clock.clone());
     let pipeline = Pipeline::start(Parts {
         store: Telemetry::new(ingestor.clone(), db.clone(), clock.clone()),
@@ -239,6 +242,7 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
             list,
             endpoint: endpoint.clone(),
             shared_group,
+            session,
             status: Arc::clone(&status),
         }),
         config.vault.clone(),
