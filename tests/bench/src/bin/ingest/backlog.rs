@@ -152,7 +152,8 @@ async fn drain(gateway: &Gateway, cloud: &Cloud, backlog: u64) -> Result<Sent> {
         tokio::select! {
             _ = tick.tick() => {
                 line.again().await?;
-                if oldest < backlog {
+                let is_behind = line.flights.values().any(|flight| !flight.is_live);
+                if oldest < backlog || is_behind {
                     line.publish(present).await?;
                     present += 1;
                 }
