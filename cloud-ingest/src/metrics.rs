@@ -41,6 +41,7 @@ const BATCH_BLOCKS: &str = "patio_ingest_batch_blocks_total";
 const QUEUE: &str = "patio_ingest_queue_bytes";
 const ANSWERS: &str = "patio_ingest_answers_total";
 const RESTARTS: &str = "patio_broker_restarts_total";
+const SLOWED: &str = "patio_broker_slowed_total";
 const REPLICA: &str = "patio_replica_answers_total";
 
 /// Every metric of this crate.
@@ -104,6 +105,14 @@ pub const TABLE: &[Metric] = &[
         kind: Kind::Counter,
         cause: "The embedded broker had died, or did not answer, and was started again.",
         action: "More than a few: use an external broker; the log says what happened.",
+    },
+    Metric {
+        name: SLOWED,
+        kind: Kind::Counter,
+        cause: "A client of the embedded broker was kept waiting for more than a second of ten, for it publishes faster than mqtt.client_bytes \
+            or mqtt.client_messages.",
+        action: "Alarm when it grows for an hour: the log names the client. A gateway that was away for long does this for minutes; \
+            one that goes on is broken or hostile: take it off the network.",
     },
     Metric {
         name: REPLICA,
@@ -173,6 +182,10 @@ pub(crate) fn answered(sent: bool) {
 
 pub(crate) fn broker_restarted() {
     counter!(RESTARTS).increment(1);
+}
+
+pub(crate) fn slowed() {
+    counter!(SLOWED).increment(1);
 }
 
 pub(crate) fn replica_answered() {

@@ -32,7 +32,7 @@ use vault::{Links, Secret};
 use web::limit::Limits;
 
 use crate::{
-    broker::{Endpoint, child, supervisor},
+    broker::{self, Endpoint, child, supervisor},
     cli::Failure,
     config::{Broker, Config, Database},
     devices::{self, Devices},
@@ -108,7 +108,11 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
         .local_addr()
         .map_err(|error| Failure::run(error.to_string()))?;
     let own_broker = match &config.broker {
-        Broker::Embedded { listen } => Some(free_for_broker(*listen).await?),
+        Broker::Embedded { listen, pace } => Some(OwnBroker {
+            listen: free_for_broker(*listen).await?,
+            inner: child::inner_address()?,
+            pace: *pace,
+        }),
         Broker::External { .. } => None,
     };
     let trackers = devices::bind(config.teltonika.server.as_ref())
@@ -136,24 +140,27 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
     tracing::info!(%server, ?prepared, "the database is ready");
 
     let status = Arc::new(Status::default());
-    let broker = match own_broker {
-        Some(listen) => Some(start_broker(listen, &config, &status).await?),
+    let broker = match &own_broker {
+        Some(own) => Some(start_broker(own, &config, &status).await?),
         None => None,
     };
-    let (endpoint, shared_group) = match (&config.broker, own_broker) {
-        (
-            Broker::External {
-                address,
-                tls,
-                shared_group,
-            },
-            _,
-        ) => {
+    let (endpoint, shared_group) = match &config.broker {
+        Broker::External {
+            address,
+            tls,
+            shared_group,
+        } => {
             let (address, tls) = (address.clone(), tls.clone());
             (Endpoint { address, tls }, shared_group.clone())
         }
-        (Broker::Embedded { listen }, own) => (Endpoint::local(own.unwrap_or(*listen)), None),
+        Broker::Embedded { listen, .. } => {
+            let inner = own_broker.as_ref().map_or(*listen, |own| own.inner);
+            (Endpoint::local(inner), None)
+        }
     };
+    // One of the same cloud goes on where the one before it ended.
+    let session = (own_broker.is_none() && shared_group.is_none())
+        .then(|| config.signing.verifying_key().to_string()[..16].to_owned());
     let ingestor = Ingestor::new(db.clone(), clock.clone());
     let pipeline = Pipeline::start(Parts {
         store: Telemetry::new(ingestor.clone(), db.clone(), clock.clone()),
@@ -235,6 +242,7 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
             list,
             endpoint: endpoint.clone(),
             shared_group,
+            session,
             status: Arc::clone(&status),
         }),
         config.vault.clone(),
@@ -261,7 +269,8 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
         prepare(db.clone(), clock.clone())
     }));
     wait_for_broker(&status, &endpoint).await;
-    announce(address, &endpoint);
+    let outside = own_broker.map(|own| Endpoint::local(own.listen));
+    announce(address, outside.as_ref().unwrap_or(&endpoint));
     Ok(Running {
         broker,
         pipeline,
@@ -271,6 +280,16 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
         devices,
         stop,
     })
+}
+
+/// The embedded broker.
+struct OwnBroker {
+    /// Where clients come to.
+    listen: SocketAddr,
+    /// Where we do.
+    inner: SocketAddr,
+    /// How fast a client may publish.
+    pace: broker::Pace,
 }
 
 /// The address for the embedded broker. That of a program that was killed a moment ago ends by itself, but not in no
@@ -312,7 +331,7 @@ async fn connect(
 }
 
 async fn start_broker(
-    listen: SocketAddr,
+    own: &OwnBroker,
     config: &Config,
     status: &Arc<Status>,
 ) -> Result<supervisor::Running, Failure> {
@@ -320,14 +339,17 @@ async fn start_broker(
         .map_err(|e| Failure::run(format!("this program cannot find itself: {e}")))?;
     let supervisor = supervisor::Supervisor {
         program,
-        listen,
+        listen: own.listen,
+        inner: own.inner,
+        pace: own.pace,
         log_level: config.log.level.clone(),
         log_format: config.log.format.clone(),
         status: Arc::clone(status),
     };
     supervisor.start().await.map_err(|e| {
         Failure::run(format!(
-            "the embedded broker does not start on {listen}: {e}"
+            "the embedded broker does not start on {}: {e}",
+            own.listen
         ))
     })
 }

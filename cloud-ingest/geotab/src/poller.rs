@@ -319,11 +319,12 @@ impl Poller {
         if answer.cut {
             return Err(Refusal::Unreadable("it is longer than any page".to_owned()).into());
         }
-        let seconds = answer
-            .headers
-            .get("retry-after")
-            .and_then(|value| value.to_str().ok()?.parse().ok());
-        let wait = seconds.map(|seconds: u64| Duration::from_secs(seconds.min(3600)));
+        let header = |name| answer.headers.get(name)?.to_str().ok();
+        let wait = protocol::told_to_wait(
+            header("retry-after"),
+            header("x-rate-limit-reset"),
+            self.sink.clock().now(),
+        );
         Ok(protocol::result(answer.status, wait, &answer.body)?)
     }
 

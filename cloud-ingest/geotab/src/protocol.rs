@@ -215,6 +215,23 @@ pub fn may_follow(from: &str, to: &str) -> bool {
         }
 }
 
+/// How long to wait, as the headers of an answer say it: `Retry-After` in seconds, else the instant of `X-Rate-Limit-Reset` (the
+/// rate limits' page of the developers' guide); an hour at most, whatever they say.
+pub fn told_to_wait(
+    retry_after: Option<&str>,
+    reset: Option<&str>,
+    now: Timestamp,
+) -> Option<Duration> {
+    let seconds = || retry_after?.trim().parse::<u64>().ok();
+    let until = || {
+        let reset: Timestamp = reset?.trim().parse().ok()?;
+        // One that has passed is no reason to wait.
+        Some(Duration::try_from(reset.duration_since(now)).unwrap_or_default())
+    };
+    let wait = seconds().map(Duration::from_secs).or_else(until)?;
+    Some(wait.min(Duration::from_hours(1)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,6 +277,28 @@ mod tests {
             Err(Refusal::Unreadable(_))
         ));
         assert_eq!(result(200, None, br#"{"result":3}"#), Ok(json!(3)));
+    }
+
+    #[test]
+    fn a_wait_is_told_in_seconds_or_by_its_end() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        for (retry_after, reset, seconds) in [
+            (Some("58"), None, Some(58)),
+            (Some(" 0 "), Some("2026-01-01T00:00:30Z"), Some(0)),
+            (None, Some("2026-01-01T00:00:30.0000000Z"), Some(30)),
+            (Some("soon"), Some("2026-01-01T00:00:07Z"), Some(7)),
+            (None, Some("2025-12-31T00:00:00Z"), Some(0)),
+            (Some("99999999"), None, Some(3600)),
+            (None, Some("2027-01-01T00:00:00Z"), Some(3600)),
+            (None, Some("tomorrow"), None),
+            (None, None, None),
+        ] {
+            assert_eq!(
+                told_to_wait(retry_after, reset, now),
+                seconds.map(Duration::from_secs),
+                "{retry_after:?} {reset:?}"
+            );
+        }
     }
 
     #[test]

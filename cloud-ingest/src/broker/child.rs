@@ -1,12 +1,13 @@
 //! The embedded broker, in its own process.
 //!
 //! MQTT 5 and 3.1.1 are on different listeners in rumqttd; gateways and ingestor speak MQTT 5. No TLS, no names, no
-//! rights: it is for loopback, or for a network on which everybody is trusted.
+//! rights: it is for loopback, or for a network on which everybody is trusted. Clients come through the `door`; the ingestor
+//! comes straight in, for what it reads is everybody's.
 
 use std::{
     collections::HashMap,
     io::{self, Write as _},
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     process::ExitCode,
     time::Duration,
 };
@@ -17,11 +18,15 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{Endpoint, probe::probe};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::{Endpoint, Pace, door, probe::probe};
 use crate::{cli::Failure, limits};
 
 /// More than any fleet on one machine needs; a client refused for want of room poisons rumqttd's listener.
 const MAX_CONNECTIONS: usize = 20_000;
+/// So many are let in; the rest is the ingestor's.
+const MAX_CLIENTS: usize = MAX_CONNECTIONS - 100;
 const START: Duration = Duration::from_secs(10);
 
 /// How to run it.
@@ -29,6 +34,10 @@ const START: Duration = Duration::from_secs(10);
 pub struct Options {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where the ingestor finds it; `None` takes a place that nobody is told.
+    pub inner: Option<SocketAddr>,
+    /// How fast a client may publish.
+    pub pace: Pace,
     /// Ends when its standard input does, so that it never outlives who started it.
     pub until_stdin_closes: bool,
 }
@@ -40,12 +49,37 @@ pub fn free_address(listen: SocketAddr) -> Result<SocketAddr, Failure> {
         .map_err(|error| Failure::occupied("[mqtt] listen", listen, &error))
 }
 
+/// A free address for the ingestor alone. Of the 16 million addresses of this machine's own it takes any: outgoing connections
+/// have 127.0.0.1, so none of them can take its port while the broker is started again.
+pub fn inner_address() -> Result<SocketAddr, Failure> {
+    let [_, a, b, c] = rand::random::<[u8; 4]>();
+    let ip = Ipv4Addr::new(127, a.max(1), b, c.clamp(1, 254));
+    free_address(SocketAddr::from((ip, 0)))
+}
+
+/// Lets this process open as many files as it may: a client takes three.
+fn open_many() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, most) {
+        tracing::warn!(%error, ?limit, "no more files may be opened");
+    }
+}
+
 /// Runs until it is told to stop; fails when the broker dies.
 pub fn run(options: Options) -> Result<ExitCode, Failure> {
     let listen = free_address(options.listen)?;
+    let inner = match options.inner {
+        Some(inner) => free_address(inner)?,
+        None => inner_address()?,
+    };
+    open_many();
     die_with_the_router();
     let (dead, died) = oneshot::channel();
-    let mut broker = rumqttd::Broker::new(config(listen));
+    let mut broker = rumqttd::Broker::new(config(inner));
     std::thread::spawn(move || {
         let ended = broker.start();
         // Nobody waits any more when the process is ending.
@@ -59,6 +93,10 @@ pub fn run(options: Options) -> Result<ExitCode, Failure> {
         .block_on(async {
             let mut terminated = signal(SignalKind::terminate())
                 .map_err(|e| Failure::run(format!("no signals: {e}")))?;
+            let opened = door::listen(listen)
+                .map_err(|error| Failure::occupied("[mqtt] listen", listen, &error))?;
+            let tell = options.until_stdin_closes;
+            tokio::spawn(door::keep(opened, inner, options.pace, MAX_CLIENTS, tell));
             let served = async {
                 announce(listen).await?;
                 match died.await {

@@ -5,14 +5,19 @@
 //! nothing on disk, and nothing here depends on its keeping anything.
 //!
 //! - `child`: what runs in the child process, `cloud-ingest broker`
+//! - `door`: how fast a client may publish to it
 //! - `probe`: one round trip, to see whether a broker answers
 //! - `supervisor`: starts the child, looks after it, starts it again
 
 pub mod child;
+pub mod door;
 pub mod probe;
 pub mod supervisor;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZeroU32,
+};
 
 use config_file::HostPort;
 
@@ -25,6 +30,23 @@ pub struct Endpoint {
     pub address: HostPort,
     /// TLS, when it is spoken.
     pub tls: Option<Tls>,
+}
+
+/// How fast a client of the embedded broker may publish; twice as much at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Bytes per second.
+    pub bytes: NonZeroU32,
+    /// Messages per second.
+    pub messages: NonZeroU32,
+}
+
+impl Pace {
+    /// The configuration's default.
+    pub const DEFAULT: Self = Self {
+        bytes: NonZeroU32::MIN.saturating_add((4 << 20) - 1),
+        messages: NonZeroU32::MIN.saturating_add(999),
+    };
 }
 
 impl Endpoint {

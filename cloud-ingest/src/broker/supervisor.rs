@@ -11,12 +11,13 @@ use std::{
 };
 
 use tokio::{
-    process::{Child, ChildStdin, Command},
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, ChildStdin, ChildStdout, Command},
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Endpoint, probe::probe};
+use super::{Endpoint, Pace, door, probe::probe};
 use crate::{metrics, status::Status};
 
 /// How often the child is asked.
@@ -38,6 +39,10 @@ pub struct Supervisor {
     pub program: PathBuf,
     /// Where the broker listens; the port is a real one, and stays the same from child to child.
     pub listen: SocketAddr,
+    /// Where the ingestor finds it; it stays the same, too.
+    pub inner: SocketAddr,
+    /// How fast a client may publish.
+    pub pace: Pace,
     /// The child's log level.
     pub log_level: String,
     /// The child's log format.
@@ -151,15 +156,19 @@ impl Supervisor {
         let mut child = Command::new(&self.program)
             .arg("broker")
             .args(["--listen", &self.listen.to_string()])
+            .args(["--inner", &self.inner.to_string()])
+            .args(["--client-bytes", &self.pace.bytes.to_string()])
+            .args(["--client-messages", &self.pace.messages.to_string()])
             .args(["--log-level", &self.log_level])
             .args(["--log-format", &self.log_format])
             .arg("--until-stdin-closes")
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             // Ctrl-C in a terminal is for us; the child ends after we have said good-bye to it.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
+        tokio::spawn(listen(child.stdout.take()));
         Ok(Broker {
             _lifeline: child.stdin.take(),
             child,
@@ -173,6 +182,17 @@ impl Running {
         self.stop.cancel();
         // It has nothing to do but kill the child.
         let _ = self.task.await;
+    }
+}
+
+/// Counts what a child says, until it ends.
+async fn listen(out: Option<ChildStdout>) {
+    let Some(out) = out else { return };
+    let mut lines = BufReader::new(out).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if line.split(' ').next() == Some(door::SLOWED) {
+            metrics::slowed();
+        }
     }
 }
 

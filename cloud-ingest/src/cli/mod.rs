@@ -21,14 +21,18 @@ mod quarantine;
 mod safety;
 mod transfer;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use platform::Db;
 
 pub use failure::Failure;
 
-use crate::{broker::child, config::Config, keys, log, serve};
+use crate::{
+    broker::{Pace, child},
+    config::Config,
+    keys, log, serve,
+};
 
 /// The variable that names the database; it wins over configuration files.
 pub const DATABASE_VARIABLE: &str = "PATIO_DATABASE_URL";
@@ -62,6 +66,15 @@ enum Command {
         /// Everybody who reaches an address outside this machine may publish and listen.
         #[arg(long)]
         trusted_network: bool,
+        /// Where `serve` finds it.
+        #[arg(long, hide = true)]
+        inner: Option<SocketAddr>,
+        /// Bytes that a client may publish each second; twice as many at once.
+        #[arg(long, default_value_t = Pace::DEFAULT.bytes)]
+        client_bytes: NonZeroU32,
+        /// Messages that a client may publish each second; twice as many at once.
+        #[arg(long, default_value_t = Pace::DEFAULT.messages)]
+        client_messages: NonZeroU32,
         /// End when standard input ends.
         #[arg(long, hide = true)]
         until_stdin_closes: bool,
@@ -120,7 +133,7 @@ enum Command {
     /// Write stored samples to a file, CSV or Parquet, in the order of time: of some assets, or of all of an organisation.
     ///
     /// Each row carries the raw integer with its exact scale, so that what is imported from the file is the same bit for bit.
-    /// The file appears when it is whole.
+    /// The file appears when it is whole, and when the audit trail says that it does.
     Export(Box<transfer::Export>),
     /// Store the samples of a file that `export` has written, each once.
     ///
@@ -207,6 +220,9 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Broker {
             listen,
             trusted_network,
+            inner,
+            client_bytes,
+            client_messages,
             until_stdin_closes,
             log_level,
             log_format,
@@ -220,6 +236,11 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
             log::start(&log_level, &log_format);
             child::run(child::Options {
                 listen,
+                inner,
+                pace: Pace {
+                    bytes: client_bytes,
+                    messages: client_messages,
+                },
                 until_stdin_closes,
             })
         }

@@ -156,6 +156,9 @@ pub(super) enum Reader {
     },
 }
 
+/// Who does in the audit trail what is done by commands.
+pub(super) const COMMAND_LINE: &str = "command-line";
+
 impl Whose {
     pub(super) async fn open(self) -> Result<(Access, Scope), Failure> {
         let db = self.place.connect().await?;
@@ -172,7 +175,7 @@ pub(super) async fn scope(db: &Db, name: &str) -> Result<Scope, Failure> {
             "there is no organisation {name}: `cloud-ingest organization list` shows those that there are"
         ))
     })?;
-    Ok(Scope::of_system(organization, "command-line"))
+    Ok(Scope::of_system(organization, COMMAND_LINE))
 }
 
 pub(super) async fn organization(command: Organization) -> Result<ExitCode, Failure> {

@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use platform::{Clock, Db, OrganizationId, Register};
+use platform::{Clock, Db, DbError, OrganizationId, Register, Scope};
+use serde_json::{Value, json};
 use telemetry::samples::Selection;
-use transfer::{ExportError, Format, ImportError, Plan};
+use transfer::{ExportError, Exported, Format, ImportError, Plan};
 
-use super::{Failure, Where};
+use super::{Failure, Where, people::COMMAND_LINE};
 
 #[derive(Debug, Args)]
 pub(super) struct Export {
@@ -106,6 +107,24 @@ async fn assets(
     Ok((id, transfer::assets(&client, id).await?))
 }
 
+/// Notes in the organisation's audit trail what is about to leave: how much, of what, and whose login of this machine it was.
+async fn note(db: &Db, scope: &Scope, mut what: Value, exported: Exported) -> Result<(), DbError> {
+    let subject = match what["assets"].as_array().map(Vec::as_slice) {
+        Some([asset]) => format!("asset:{asset}"),
+        _ => format!("organization:{}", scope.organization),
+    };
+    what["samples"] = exported.samples.into();
+    let entry = audit::Entry {
+        action: "samples.export",
+        subject: &subject,
+        before: None,
+        after: Some(&what),
+    };
+    let tx = db.tenant(scope).await?;
+    audit::record(&tx, scope, &entry, Timestamp::now()).await?;
+    Ok(tx.commit().await?)
+}
+
 pub(super) async fn export(command: Export) -> Result<ExitCode, Failure> {
     let format = format(command.format, &command.out)?;
     let (from, to) = (
@@ -119,7 +138,7 @@ pub(super) async fn export(command: Export) -> Result<ExitCode, Failure> {
         )));
     }
     let db = command.place.connect().await?;
-    let (_, names) = assets(&db, &command.organization).await?;
+    let (organization, names) = assets(&db, &command.organization).await?;
     if let Some(unknown) = command
         .asset
         .iter()
@@ -130,6 +149,16 @@ pub(super) async fn export(command: Export) -> Result<ExitCode, Failure> {
             command.organization
         )));
     }
+    let scope = Scope::of_system(organization, COMMAND_LINE);
+    let asked = json!({
+        "assets": (!command.asset.is_empty()).then_some(&command.asset),
+        "signals": (!command.signal.is_empty()).then_some(&command.signal),
+        "from": command.from,
+        "to": command.to,
+        "hidden_positions": command.hidden_positions,
+        "login": rustix::process::getuid().as_raw(),
+    });
+    let note = async |exported: Exported| note(&db, &scope, asked, exported).await;
     let selection = Selection {
         assets: if command.asset.is_empty() {
             names.keys().copied().collect()
@@ -142,14 +171,12 @@ pub(super) async fn export(command: Export) -> Result<ExitCode, Failure> {
         hidden_positions: command.hidden_positions,
     };
     let mut client = db.system().await?;
-    let exported = transfer::export(&mut client, &selection, &names, &command.out, format)
+    let out = &command.out;
+    let exported = transfer::export(&mut client, &selection, &names, out, format, note)
         .await
         .map_err(|error| match error {
             ExportError::Place { .. } => Failure::bad_input(error.to_string()),
-            _ => Failure::run(format!(
-                "{}: {error}; nothing was written",
-                command.out.display()
-            )),
+            _ => Failure::run(format!("{}: {error}; nothing was written", out.display())),
         })?;
     println!("{}: {} samples", command.out.display(), exported.samples);
     Ok(ExitCode::SUCCESS)

@@ -27,7 +27,7 @@ use url::Url;
 use vault::Ring;
 
 use self::schema::broker;
-use crate::keys;
+use crate::{broker::Pace, keys};
 
 pub use files::Place;
 pub use schema::SCHEMA;
@@ -103,6 +103,8 @@ pub enum Broker {
     Embedded {
         /// Where it listens; port 0 takes a free one.
         listen: SocketAddr,
+        /// How fast a client may publish.
+        pace: Pace,
     },
     /// Somebody else's.
     External {
@@ -199,6 +201,9 @@ struct Mqtt {
     broker: String,
     listen: SocketAddr,
     trusted_network: bool,
+    #[serde(deserialize_with = "config_file::bytes")]
+    client_bytes: u64,
+    client_messages: NonZeroU32,
     shared_group: Option<String>,
     ca: Option<PathBuf>,
     certificate: Option<PathBuf>,
@@ -437,10 +442,25 @@ fn resolve_broker(mqtt: &Mqtt, spans: &Spans, faults: &mut Vec<Fault>) -> Option
             spans,
             faults,
         );
-        let listen = mqtt.listen;
-        return (faults.len() == before).then_some(Broker::Embedded { listen });
+        let embedded = Broker::Embedded {
+            listen: mqtt.listen,
+            pace: Pace {
+                // Its greatest is less than that of the type.
+                bytes: u32::try_from(mqtt.client_bytes)
+                    .ok()
+                    .and_then(NonZeroU32::new)
+                    .unwrap_or(NonZeroU32::MAX),
+                messages: mqtt.client_messages,
+            },
+        };
+        return (faults.len() == before).then_some(embedded);
     };
-    for key in ["listen", "trusted_network"] {
+    for key in [
+        "listen",
+        "trusted_network",
+        "client_bytes",
+        "client_messages",
+    ] {
         reject(
             &format!("mqtt.{key}"),
             "is for the embedded broker",

@@ -186,6 +186,30 @@ static MQTT: Schema = Schema {
             "Says that everybody who reaches the embedded broker from outside this machine may publish and \
              listen there: it knows no certificates and no rights. Use an external broker otherwise.",
         ),
+        Key::with_default(
+            "client_bytes",
+            Kind::Bytes {
+                min: 64 << 10,
+                max: 1 << 30,
+            },
+            "\"4MiB\"",
+            "\"4MiB\"",
+            "Bytes that a client of the embedded broker may publish each second; twice as many at once. Who sends more is read more \
+             slowly, so that it cannot stand between the others. A gateway with 100 vehicles makes some 5 kB a second; with 4 MiB \
+             it brings in a week in a quarter of an hour, which keeps two processors busy.",
+        ),
+        Key::with_default(
+            "client_messages",
+            Kind::Integer {
+                min: 10,
+                max: 1_000_000,
+            },
+            "1000",
+            "1000",
+            "Messages that such a client may publish each second; twice as many at once. A gateway makes ten at most, and a week of \
+             them, 600,000 live blocks, comes in within a quarter of an hour. An external broker needs limits of its own: \
+             EMQX calls them bytes_rate and messages_rate; Mosquitto has none.",
+        ),
         Key::optional(
             "shared_group",
             Kind::Syntax(Syntax {

@@ -54,6 +54,9 @@ pub(crate) struct Intake {
 /// Bytes in a transaction: enough for its cost to be shared, little enough for it to be short.
 const BATCH_BYTES: usize = 8 << 20;
 
+/// Bytes of one gateway in it. Two hundred blocks of a second are less; whoever has more would have others wait for it.
+const SHARE: usize = 1 << 20;
+
 /// A batch whose gateways go on when it is dropped, whatever happened to it.
 pub(crate) struct Work<'a> {
     intake: &'a Intake,
@@ -76,6 +79,7 @@ impl Intake {
         let limits = Limits {
             total: usize::try_from(config.queue).unwrap_or(usize::MAX),
             per_gateway: usize::try_from(config.queue_per_gateway).unwrap_or(usize::MAX),
+            share: SHARE,
         };
         Self {
             queue: Mutex::new(Queue::new(limits)),

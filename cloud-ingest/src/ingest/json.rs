@@ -3,6 +3,10 @@
 //! What a device has published the broker acknowledges to it at once, and that means: in somebody's memory. The word that it
 //! is stored is the answer on the device's own topic. Whatever ends a connection, database or process, the device that got no
 //! answer sends again, and its records are known by their content.
+//!
+//! Not every device does. So an external broker is asked to keep our session: what comes while we are away, or had not been
+//! committed when we went, it gives us when we are back. Where several ingestors share the work the others take it at once, and a
+//! session that waits for one of them would only hold its part up. The embedded broker goes when we go, and keeps nothing.
 
 use std::{
     collections::HashMap,
@@ -23,14 +27,15 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Stop,
     link::{self, Ended},
+    session,
     ticket::{Inbox, Ticket},
 };
 use crate::{broker::Endpoint, status::Status};
 
 /// The connection's name in metrics, logs and client id.
 const NAME: &str = "json";
-/// Messages that wait: as many as a broker sends ahead.
-const WAITING: usize = link::RECEIVE_MAXIMUM as usize;
+/// Messages that wait; what comes beyond is put off.
+const WAITING: usize = 256;
 /// Messages of one device that wait; what it sends beyond is put off until it is sent again.
 const WAITING_OF_ONE: usize = 16;
 /// Messages of one transaction.
@@ -51,6 +56,8 @@ pub struct JsonDevices {
     pub endpoint: Endpoint,
     /// Name of the shared subscription.
     pub shared_group: Option<String>,
+    /// The name by which the broker keeps our session, the same after every start; `None`: it need not.
+    pub session: Option<String>,
     /// What health and metrics read.
     pub status: Arc<Status>,
 }
@@ -95,7 +102,10 @@ impl JsonDevices {
             reading: stop.clone(),
             links: stop,
         };
-        let instance = format!("{:08x}", rand::random::<u32>());
+        let instance = self
+            .session
+            .clone()
+            .unwrap_or_else(|| format!("{:08x}", rand::random::<u32>()));
         let register = Register::new(self.sink.db().clone(), self.sink.clock().clone());
         link::repeat(&self.status, NAME, &stop, || {
             Box::pin(self.session(&instance, &register, &stop))
@@ -109,7 +119,10 @@ impl JsonDevices {
             None => json::ALL.to_owned(),
         };
         let opened = async {
-            let options = link::options(&self.endpoint, NAME, instance);
+            let mut options = link::options(&self.endpoint, NAME, instance);
+            if self.session.is_some() {
+                session::resume(&mut options);
+            }
             let (client, mut events) = link::connect(options).await?;
             let early = link::subscribe(&client, &mut events, &[filter]).await?;
             Ok::<_, Ended>((client, events, early))

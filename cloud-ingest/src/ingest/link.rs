@@ -2,7 +2,8 @@
 //!
 //! 1. A fresh client connects, with a clean session: what a broker remembers is nobody's ledger. It subscribes.
 //! 2. Each message goes into the [`Intake`] with a ticket (`ticket.rs`). Nothing is acknowledged yet; the broker sends at
-//!    most [`RECEIVE_MAXIMUM`] messages ahead.
+//!    most [`RECEIVE_MAXIMUM`] messages ahead. That is many: acknowledgements go out in the order of arrival, so whatever of a
+//!    flood is put off still waits there for a transaction before it, and everybody's next block waits behind it in the broker.
 //! 3. After COMMIT the worker settles the ticket, and the PUBACK goes out as soon as all before it have (`window.rs`).
 //!    What was not stored gets a PUBACK with an error code: the broker is done with it, and the gateway, which got no
 //!    answer, sends it again.
@@ -30,9 +31,9 @@ use super::{
 use crate::{broker::Endpoint, limits, metrics, status::Status};
 
 /// Messages that a broker may send before the first of them is acknowledged (rumqttd sends 100 whatever we say).
-pub(crate) const RECEIVE_MAXIMUM: u16 = 256;
+pub(crate) const RECEIVE_MAXIMUM: u16 = 4096;
 /// Requests that may wait in a client: acknowledgements, of which there are never more than messages.
-const CAPACITY: usize = 1024;
+const CAPACITY: usize = 2 * RECEIVE_MAXIMUM as usize;
 const KEEP_ALIVE_S: u16 = 15;
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a connection may stop reading before it is closed; shorter than the keep-alive.

@@ -5,7 +5,7 @@
 //! - `intake`: the queue between readers and workers
 //! - `link`: one connection to the broker, and what its acknowledgements mean; `ticket`: the right to acknowledge
 //! - `worker`: one transaction after another; what happens while the database is away
-//! - `json`: devices that are no gateways and speak JSON: a connection and a worker of their own
+//! - `json`: devices that are no gateways and speak JSON: a connection and a worker of their own; `session`: what a broker keeps of it
 //! - `answers`: signed acknowledgements and commands to gateways
 //! - [`store`]: what all this wants of the room that stores blocks; [`telemetry`]: that room
 
@@ -14,6 +14,7 @@ mod intake;
 pub mod json;
 mod link;
 pub mod queue;
+mod session;
 pub mod store;
 pub mod telemetry;
 mod ticket;

@@ -2,7 +2,8 @@
 //!
 //! Pure bookkeeping. Each lane goes round the gateways that have something in it, one item at a time, so that a
 //! gateway with an hour of backlog costs the others nothing. A gateway of which a batch is being written is *busy*:
-//! nothing more of it is handed out until that batch is done, so its blocks are never in two transactions at once.
+//! nothing more of it is handed out until that batch is done, so its blocks are never in two transactions at once. Of a batch,
+//! which ends for all of it at the same time, one gateway has a share of the bytes and no more.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -36,6 +37,8 @@ pub struct Limits {
     pub total: usize,
     /// Bytes of one gateway.
     pub per_gateway: usize,
+    /// Bytes of one gateway in a batch, but for its first item.
+    pub share: usize,
 }
 
 /// Why an item was not taken.
@@ -159,7 +162,7 @@ impl<T> Queue<T> {
         batch: &mut Batch<T>,
     ) {
         let ring = &mut self.lanes[lane as usize];
-        // So many gateways in a row were busy: a whole round is the end.
+        // So many gateways in a row were busy, or have had their share: a whole round is the end.
         let mut passed = 0;
         while batch.items.len() < most && passed < ring.turns.len() {
             let Some(who) = ring.turns.pop_front() else {
@@ -174,7 +177,8 @@ impl<T> Queue<T> {
                 ring.turns.push_front(who);
                 return;
             }
-            if gateway.busy {
+            let had = batch.bytes.get(&who).copied().unwrap_or(0);
+            if gateway.busy || (had > 0 && had + size > self.limits.share) {
                 ring.turns.push_back(who);
                 passed += 1;
                 continue;
@@ -244,7 +248,11 @@ mod tests {
     }
 
     fn queue(total: usize, per_gateway: usize) -> Queue<u32> {
-        Queue::new(Limits { total, per_gateway })
+        Queue::new(Limits {
+            total,
+            per_gateway,
+            share: usize::MAX,
+        })
     }
 
     fn numbers(batch: &Batch<u32>) -> Vec<u32> {
@@ -268,6 +276,35 @@ mod tests {
             (queue.bytes(), queue.ready(), queue.gateways.len()),
             (0, 0, 0)
         );
+    }
+
+    #[test]
+    fn a_gateway_has_its_share_of_a_batch() {
+        let mut queue = Queue::new(Limits {
+            total: 1000,
+            per_gateway: 1000,
+            share: 50,
+        });
+        for number in 0..5 {
+            queue.push(Lane::Live, who("a"), 20, number).unwrap();
+        }
+        queue.push(Lane::Bulk, who("a"), 20, 5).unwrap();
+        queue.push(Lane::Bulk, who("b"), 200, 10).unwrap();
+        queue.push(Lane::Bulk, who("b"), 1, 11).unwrap();
+        let batch = queue.take(100, 1000);
+        assert_eq!(numbers(&batch), [0, 1, 10]);
+        queue.done(batch.split().1);
+        let mut rest = Vec::new();
+        loop {
+            let batch = queue.take(100, 1000);
+            if batch.items.is_empty() {
+                break;
+            }
+            rest.push(numbers(&batch));
+            queue.done(batch.split().1);
+        }
+        assert_eq!(rest, [vec![2, 3, 11], vec![4, 5]]);
+        assert_eq!((queue.bytes(), queue.ready()), (0, 0));
     }
 
     #[test]
@@ -336,7 +373,7 @@ mod tests {
         fn nothing_is_lost_or_doubled(
             steps in proptest::collection::vec((0u8..4, 0usize..4, 0usize..5, 1usize..9), 1..200),
         ) {
-            let mut queue = Queue::new(Limits { total: 60, per_gateway: 25 });
+            let mut queue = Queue::new(Limits { total: 60, per_gateway: 25, share: 12 });
             let names = [who("a"), who("b"), who("c"), who("d"), None];
             let (mut next, mut inside) = (0u32, Vec::new());
             let mut out: Vec<Batch<(u32, usize)>> = Vec::new();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use cloud_ingest::{
-    broker::{Endpoint, probe::probe, supervisor::Supervisor},
+    broker::{Endpoint, Pace, child, probe::probe, supervisor::Supervisor},
     status::Status,
 };
 use rumqttc::{Event, Packet, PublishOptions, QoS};
@@ -39,6 +39,8 @@ pub(crate) fn supervisor(listen: SocketAddr, status: &Arc<Status>) -> Supervisor
     Supervisor {
         program: env!("CARGO_BIN_EXE_cloud-ingest").into(),
         listen,
+        inner: child::inner_address().unwrap(),
+        pace: Pace::DEFAULT,
         log_level: "error".to_owned(),
         log_format: "text".to_owned(),
         status: Arc::clone(status),

@@ -11,7 +11,7 @@ use std::{
 
 use cloud_ingest::broker::Endpoint;
 use platform::testing::{TestDatabase, on_each_database};
-use rumqttc::PublishOptions;
+use rumqttc::{Event, Packet, PublishOptions};
 use shared_protocol::{Class, GatewayId, Stream, envelope::MAX_ENVELOPE, topic};
 use telemetry::read;
 use tokio::{task::JoinSet, time::timeout};
@@ -19,7 +19,8 @@ use tokio::{task::JoinSet, time::timeout};
 use crate::{
     external::{Mosquitto, mosquitto},
     gateway::{Gateway, connect},
-    machine::free_address,
+    http::get,
+    machine::{free_address, until},
     service::{EMBEDDED, Place, Service},
 };
 
@@ -28,11 +29,13 @@ const BLOCKS: i64 = 3;
 const WALL_US: i64 = 1_760_000_000_000_000;
 const PATIENCE: Duration = Duration::from_secs(1);
 const WITHIN: Duration = Duration::from_secs(60);
+/// The longest that nearly all blocks of others may take while it lasts: far more than they do, far less than until they would come again twice.
+const ANSWERED: Duration = Duration::from_secs(15);
 /// Most memory of the service, in kB.
 const MOST_KB: u64 = 300 * 1024;
 
 /// What `scripts/mosquitto` says of queues.
-const LIMITS: &str = "max_inflight_messages 256\nmax_queued_messages 50000\nmax_queued_bytes 268435456\nqueue_qos0_messages false\n";
+const LIMITS: &str = "max_inflight_messages 4096\nmax_queued_messages 50000\nmax_queued_bytes 268435456\nqueue_qos0_messages false\n";
 
 /// Resident memory of a process, in kB.
 fn resident(pid: u32) -> u64 {
@@ -229,6 +232,7 @@ fn a_hostile_flood_costs_the_service_no_memory_and_others_no_block() {
         );
         assert!(count > 100, "the flood was none: {count} messages");
         assert!(most <= MOST_KB, "{most} kB are resident");
+        assert!(p99(&flooded) <= ANSWERED, "{flooded:?}");
         // All of it is there, once.
         let db = database.connect().await;
         let client = db.system().await.unwrap();
@@ -256,5 +260,61 @@ fn a_hostile_flood_costs_the_service_no_memory_and_others_no_block() {
         assert_eq!(instants, GATEWAYS as i64 * BLOCKS * rounds * 5);
         service.stop();
         drop(broker);
+    });
+}
+
+/// The embedded broker reads a client no faster than it may publish, loses nothing of it, and says who it is.
+#[test]
+fn who_publishes_too_fast_is_read_more_slowly_and_named() {
+    const MESSAGES: u32 = 60;
+    const PER_SECOND: u32 = 10;
+    on_each_database(async |database: TestDatabase| {
+        let mqtt = format!("{EMBEDDED}client_messages = {PER_SECOND}\n");
+        let place = Place::new(&database.url, &mqtt);
+        let service = place.serve();
+        let mut quiet = place.gateway("quiet");
+        let (client, mut events) = connect(&service.broker, "loud-client").await.unwrap();
+        let begun = Instant::now();
+        let loud = async {
+            for _ in 0..MESSAGES {
+                client
+                    .try_publish("elsewhere", "x", PublishOptions::at_least_once())
+                    .unwrap();
+            }
+            let mut taken = 0;
+            while taken < MESSAGES {
+                if let Event::Incoming(Packet::PubAck(_)) = events.poll().await.unwrap() {
+                    taken += 1;
+                }
+            }
+            begun.elapsed()
+        };
+        let others = async {
+            quiet.columns();
+            quiet.samples(Stream::Live, 5, WALL_US);
+            quiet.deliver(&service.broker, PATIENCE, WITHIN).await;
+        };
+        let (took, ()) = tokio::join!(timeout(WITHIN, loud), others);
+        // Twice a second's worth at once, the rest in its time.
+        let least = Duration::from_secs(u64::from(MESSAGES / PER_SECOND - 2));
+        let took = took.unwrap();
+        assert!(took >= least.mul_f64(0.9), "{took:?}");
+        until("it is counted", 60, || async {
+            let metrics = get(&service.http, "/metrics").await.body;
+            metrics
+                .lines()
+                .any(|line| line == "patio_broker_slowed_total 1")
+        })
+        .await;
+        let log = service.stop();
+        let named: Vec<_> = log
+            .lines()
+            .filter(|line| line.contains("it is read more slowly"))
+            .collect();
+        assert!(!named.is_empty(), "{log}");
+        assert!(
+            named.iter().all(|line| line.contains("loud-client")),
+            "{named:?}"
+        );
     });
 }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use crate::{
+    external::{Mosquitto, mosquitto},
     gateway::connect,
     machine::{free_address, signal, until},
     service::{Place, Service},
@@ -86,6 +87,18 @@ impl Line {
         let options = PublishOptions::at_least_once();
         let sent = self.client.publish(topic, payload.into(), options).await;
         sent.map_err(|error| error.to_string())
+    }
+
+    /// Publishes, and waits until the broker has it.
+    async fn hand_over(&mut self, payload: impl Into<Vec<u8>>) {
+        self.publish(payload).await.unwrap();
+        let taken = async {
+            while !matches!(
+                self.events.poll().await.unwrap(),
+                Event::Incoming(Packet::PubAck(_))
+            ) {}
+        };
+        timeout(Duration::from_secs(15), taken).await.unwrap();
     }
 
     /// The next answer.
@@ -309,6 +322,70 @@ fn what_is_no_message_is_answered_kept_and_delays_nobody() {
         })
         .await;
         service.stop();
+    });
+}
+
+/// A device says everything once: what had not been committed when the service was killed, and what came while it was away, an
+/// external broker gives to the next one.
+#[test]
+fn a_broker_keeps_what_is_not_committed() {
+    let Some(program) = mosquitto() else {
+        eprintln!("skipped: no mosquitto");
+        return;
+    };
+    on_each_database(move |database: TestDatabase| {
+        let program = program.clone();
+        async move {
+            let listen = free_address();
+            let mqtt = format!("[mqtt]\nbroker = \"mqtt://{listen}\"\n[json]\nenabled = true\n");
+            let place = Place::new(&database.url, &mqtt);
+            let broker = Mosquitto::start(&program, place.folder.path(), listen, "").await;
+            let service = place.serve();
+            place.run(&["device", "add", "--kind", "json", "van"]);
+            let mut line = Line::dial(&Endpoint::local(listen), "van").await.unwrap();
+            let message = |at: i64| {
+                json!({"time": BEGIN_MS + 1000 * at, "signals": {"odometer": at}}).to_string()
+            };
+            // From the first answer on the broker knows the service.
+            let deadline = Instant::now() + Duration::from_secs(60);
+            loop {
+                line.publish(message(0)).await.unwrap();
+                if line.answer().await.is_ok() {
+                    break;
+                }
+                assert!(Instant::now() < deadline, "nobody answers");
+            }
+            let db = database.connect().await;
+            let client = db.system().await.unwrap();
+            let mut owner = db.owner().await.unwrap();
+            let nobody_stores = owner.transaction().await.unwrap();
+            nobody_stores
+                .batch_execute("LOCK TABLE telemetry.taken IN EXCLUSIVE MODE")
+                .await
+                .unwrap();
+            line.hand_over(message(1)).await;
+            until("it is about to be stored", 30, || async {
+                let sql = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'telemetry.taken'::regclass";
+                client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) > 0
+            })
+            .await;
+            signal(service.pid(), "KILL");
+            drop(service);
+            line.hand_over(message(2)).await;
+            drop(line);
+            nobody_stores.rollback().await.unwrap();
+            let service = place.serve();
+            until("all of it is stored", 60, || async {
+                let sql = "SELECT records FROM devices.device WHERE key = 'van'";
+                client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == 3
+            })
+            .await;
+            let sql = "SELECT count(*) FROM telemetry.sample";
+            let rows: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
+            assert_eq!(rows, 3);
+            service.stop();
+            drop(broker);
+        }
     });
 }
 

@@ -96,6 +96,18 @@ fn files_go_out_and_come_in_once() {
             }
             assert_eq!(sum().await, stored);
         }
+        let part = place.folder.path().join("part.csv");
+        place.run(&[
+            "export",
+            "--asset",
+            "1",
+            "--from",
+            "2025-10-09T08:53:20Z",
+            "--to",
+            "2025-10-09T08:53:30Z",
+            "--out",
+            part.to_str().unwrap(),
+        ]);
         let out = place.folder.path().join("all.csv");
         let again = program()
             .args(["export", "--out"])
@@ -105,5 +117,37 @@ fn files_go_out_and_come_in_once() {
             .unwrap();
         assert_eq!(again.status.code(), Some(2));
         assert!(stderr(&again).contains("it is there already"));
+        // The trail has each file that there is, the newest first.
+        let organization = client
+            .query_one(
+                "SELECT id FROM platform.organization WHERE name = 'default'",
+                &[],
+            )
+            .await
+            .unwrap()
+            .get(0);
+        let trail = audit::trail(&client, organization, audit::Filter::default(), None, 100)
+            .await
+            .unwrap();
+        let exports: Vec<_> = trail
+            .iter()
+            .filter(|entry| entry.action == "samples.export")
+            .collect();
+        assert_eq!(exports.len(), 3);
+        assert!(
+            exports
+                .iter()
+                .all(|entry| entry.actor == "system:command-line" && entry.before.is_none())
+        );
+        let after = |at: usize| exports[at].after.clone().unwrap();
+        assert_eq!(exports[0].subject, "asset:1");
+        assert_eq!(after(0)["assets"], serde_json::json!([1]));
+        assert_eq!(after(0)["to"], "2025-10-09T08:53:30Z");
+        let lines = std::fs::read_to_string(&part).unwrap().lines().count();
+        assert_eq!(after(0)["samples"], lines - 1);
+        for at in [1, 2] {
+            assert!(exports[at].subject.starts_with("organization:"));
+            assert_eq!(after(at)["samples"], stored);
+        }
     });
 }

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use platform::Client;
+use platform::{Client, DbError};
 use telemetry::samples::{self, ReadError, Sample, Selection};
 
 use crate::{Format, file::Writer, row::Row};
@@ -34,18 +34,23 @@ pub enum ExportError {
     /// The database is in trouble, or the disk.
     #[error(transparent)]
     Read(#[from] ReadError<io::Error>),
+    /// The caller did not want it any more.
+    #[error("that it is exported cannot be noted: {0}")]
+    Noted(#[source] DbError),
     /// The file could not be written to its end.
     #[error("the file could not be written: {0}")]
     Write(#[from] io::Error),
 }
 
-/// Writes what is stored of a selection to a new file. `names` are those of its assets.
+/// Writes what is stored of a selection to a new file. `names` are those of its assets. What is whole is noted, and appears after
+/// that: there is no file of which nobody knows.
 pub async fn export(
     client: &mut Client,
     selection: &Selection,
     names: &BTreeMap<i32, String>,
     path: &Path,
     format: Format,
+    note: impl AsyncFnOnce(Exported) -> Result<(), DbError>,
 ) -> Result<Exported, ExportError> {
     let place = |reason: String| ExportError::Place {
         path: path.to_owned(),
@@ -85,7 +90,7 @@ pub async fn export(
     };
     let outcome = samples::each(client, selection, take).await;
     let finished = match outcome {
-        Ok(samples) => finish(writer, &part, path).map(|()| Exported { samples }),
+        Ok(samples) => finish(writer, &part, path, Exported { samples }, note).await,
         Err(error) => Err(error.into()),
     };
     if finished.is_err() {
@@ -95,16 +100,23 @@ pub async fn export(
     finished
 }
 
-fn finish(writer: Writer<BufWriter<File>>, part: &Path, path: &Path) -> Result<(), ExportError> {
+async fn finish(
+    writer: Writer<BufWriter<File>>,
+    part: &Path,
+    path: &Path,
+    exported: Exported,
+    note: impl AsyncFnOnce(Exported) -> Result<(), DbError>,
+) -> Result<Exported, ExportError> {
     let mut out = writer.finish()?;
     out.flush()?;
     out.get_ref().sync_all()?;
+    note(exported).await.map_err(ExportError::Noted)?;
     fs::rename(part, path)?;
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-    Ok(())
+    Ok(exported)
 }
 
 fn part_of(path: &Path) -> PathBuf {

@@ -6,10 +6,13 @@ use std::{
 };
 
 use jiff::ToSpan as _;
-use platform::testing::{budget, on_each_database, prepare_all};
+use platform::{
+    DbError,
+    testing::{budget, on_each_database, prepare_all},
+};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use telemetry::samples::Selection;
-use transfer::Format;
+use transfer::{ExportError, Format};
 
 use crate::world::{World, now};
 
@@ -199,6 +202,7 @@ fn a_file_is_made_whole_or_not_at_all() {
             &world.assets,
             &path,
             Format::Csv,
+            async |_| Ok(()),
         )
         .await;
         assert!(
@@ -215,10 +219,28 @@ fn a_file_is_made_whole_or_not_at_all() {
                 &world.selection(),
                 &world.assets,
                 &nowhere,
-                Format::Csv
+                Format::Csv,
+                async |_| Ok(()),
             )
             .await
             .is_err()
         );
+        // What is not noted does not leave.
+        let unnoted = world.folder.path().join("unnoted.csv");
+        let refused = transfer::export(
+            &mut client,
+            &world.selection(),
+            &world.assets,
+            &unnoted,
+            Format::Csv,
+            async |_| {
+                Err(DbError::Url {
+                    reason: "nobody writes".to_owned(),
+                })
+            },
+        )
+        .await;
+        assert!(matches!(refused, Err(ExportError::Noted(_))), "{refused:?}");
+        assert!(!unnoted.exists() && !unnoted.with_extension("csv.part").exists());
     });
 }

@@ -150,9 +150,16 @@ impl World {
     pub(crate) async fn export(&self, selection: &Selection, path: &Path) -> Exported {
         let mut client = self.db.system().await.unwrap();
         let format = Format::of(path).unwrap();
-        export(&mut client, selection, &self.assets, path, format)
-            .await
-            .unwrap()
+        export(
+            &mut client,
+            selection,
+            &self.assets,
+            path,
+            format,
+            async |_| Ok(()),
+        )
+        .await
+        .unwrap()
     }
 
     pub(crate) async fn import(&self, path: &Path) -> Result<Imported, ImportError> {

@@ -1,9 +1,11 @@
 //! `scripts/bench ingest`: sealed blocks become committed rows, beside a bare `COPY … BINARY` of the same rows into the
 //! same table with the same indexes; and the way from MQTT (QoS 1) to the signed acknowledgement at 70 % of the highest
-//! rate. On each database of `PATIO_TEST_DATABASE_URLS` (`plain=postgres://…`); the JSON line is that of the last.
+//! rate; and a backlog that 20 gateways bring in while they go on. On each database of `PATIO_TEST_DATABASE_URLS` (`plain=postgres://…`); the JSON line is that of the last.
 //!
-//! Gateways send live blocks of a second: 100 vehicles with 20 signals each.
+//! Gateways send live blocks of a second: 100 vehicles with 20 signals each. `scripts/bench ingest MINUTES`: of how many
+//! minutes the backlog is, 60 when nothing is said, none for 0.
 
+mod backlog;
 mod depot;
 mod rows;
 mod wire;
@@ -20,21 +22,31 @@ fn main() -> Result<()> {
     std::env::var("PATIO_TEST_DATABASE_URLS").context(
         "name databases in PATIO_TEST_DATABASE_URLS, such as plain=postgres://user@host/database",
     )?;
-    on_each_database(|database| async move {
-        measure(&database)
+    let minutes = match std::env::args().nth(1) {
+        Some(minutes) => minutes
+            .parse()
+            .with_context(|| format!("{minutes} is no number of minutes"))?,
+        None => 60,
+    };
+    on_each_database(move |database| async move {
+        measure(&database, minutes)
             .await
             .unwrap_or_else(|error| panic!("{}: {error:#}", database.label));
     });
     Ok(())
 }
 
-async fn measure(database: &TestDatabase) -> Result<()> {
+async fn measure(database: &TestDatabase, minutes: u64) -> Result<()> {
     let db = database.connect().await;
     migrate(&db, &[platform::room(), telemetry::room()]).await?;
     let server = prepare_storage(&db, jiff::Timestamp::now()).await?.server;
     println!("{server}");
     let rows = rows::measure(&db).await?;
     let wire = wire::measure(database, &db).await?;
+    let backlog = match minutes {
+        0 => None,
+        _ => Some(backlog::measure(database, &db, minutes).await?),
+    };
     let mut figures = Figures::default();
     figures.add(
         "values_per_s",
@@ -76,6 +88,39 @@ async fn measure(database: &TestDatabase) -> Result<()> {
         wire.rss_mb,
         "most memory of the server while flooded",
     );
+    if let Some(backlog) = backlog {
+        figures.add(
+            "backlog_minutes",
+            minutes as f64,
+            "that 20 gateways were away",
+        );
+        figures.add(
+            "backlog_drained_s",
+            backlog.drained_s,
+            "until all of it was stored",
+        );
+        figures.add(
+            "backlog_blocks_per_s",
+            backlog.blocks_per_s,
+            "rate of that, the live ones beside it included",
+        );
+        figures.add(
+            "backlog_live_p50_ms",
+            backlog.live_p50_ms,
+            "live blocks meanwhile, publish to signed acknowledgement",
+        );
+        figures.add("backlog_live_p99_ms", backlog.live_p99_ms, "the slowest");
+        figures.add(
+            "backlog_sent_again",
+            backlog.again,
+            "blocks without an answer within 10 s",
+        );
+        figures.add(
+            "backlog_server_rss_mb",
+            backlog.rss_mb,
+            "most memory of the server meanwhile",
+        );
+    }
     figures.add_text("flavour", &database.label, "what the last database offers");
     figures.print();
     Ok(())

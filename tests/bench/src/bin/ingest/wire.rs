@@ -36,15 +36,15 @@ pub(crate) struct Wire {
     pub(crate) ack_p99_ms: f64,
 }
 
-struct Cloud {
+pub(crate) struct Cloud {
     child: Child,
-    broker: (String, u16),
-    key: VerifyingKey,
+    pub(crate) broker: (String, u16),
+    pub(crate) key: VerifyingKey,
 }
 
 impl Cloud {
     /// The most that has been resident of it, by the kernel's count.
-    fn rss_mb(&self) -> Result<f64> {
+    pub(crate) fn rss_mb(&self) -> Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kb = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
@@ -69,7 +69,7 @@ fn program() -> Result<PathBuf> {
     Ok(path)
 }
 
-fn start(database: &str, folder: &Path) -> Result<Cloud> {
+pub(crate) fn start(database: &str, folder: &Path) -> Result<Cloud> {
     let made = Command::new(program()?)
         .args(["keygen", "--out"])
         .arg(folder.join("cloud.key"))
