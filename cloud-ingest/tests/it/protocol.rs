@@ -89,10 +89,10 @@ async fn serve(
     while let Some((kind, body)) = packet(&mut stream).await {
         let answer = match kind {
             CONNECT => {
-                // Clean start, and a Receive Maximum of 256 (property 0x21).
+                // Clean start, and a Receive Maximum of 4096 (property 0x21).
                 assert_eq!(body[7], 2, "{body:?}");
                 assert!(
-                    body.windows(3).any(|bytes| bytes == [0x21, 1, 0]),
+                    body.windows(3).any(|bytes| bytes == [0x21, 16, 0]),
                     "{body:?}"
                 );
                 live = body.windows(18).any(|bytes| bytes == b"patio-ingest-live-");
