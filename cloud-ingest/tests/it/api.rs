@@ -391,6 +391,7 @@ fn the_document_lists_every_route() {
             "/v1/sign-in/oidc/{provider}/callback",
             "/v1/sign-out",
             "/v1/signals",
+            "/v1/transactions",
             "/v1/users",
             "/v1/users/{id}/codes",
             "/v1/users/{id}/disable",
