@@ -95,7 +95,7 @@ impl Scenario {
                 }
                 // Valid JSON that a jsonb does not take: found by bisection.
                 3 => {
-                    let sent = gateway.record("odd", "{\"text\": \"\\u0000\"}");
+                    let sent = gateway.record("odd", "{\"text\": \"\\ud800\"}");
                     (sent, Expected::Quarantined(Reason::DatabaseRefused))
                 }
                 _ => {

@@ -176,9 +176,9 @@ fn what_the_gateway_signed_but_cannot_be_used_is_closed() {
                 "kind has 1 to",
             ),
             (
-                gateway.seal(live, records("a", "{\"a\": \"\\u0000\"}")),
+                gateway.seal(live, records("a", "{\"a\": \"\\ud800\"}")),
                 Reason::DatabaseRefused,
-                "22P05",
+                "22P02",
             ),
             (
                 gateway.seal(live, records("a", "1e999999")),
