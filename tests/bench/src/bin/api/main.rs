@@ -83,23 +83,26 @@ fn service(database: &str, folder: &Path) -> Result<Server> {
     )
 }
 
+/// A key of a new organisation, `default`.
 fn key(database: &str) -> Result<String> {
+    said(database, &["organization", "add", "default"])?;
+    let key = "key add --name bench --organization default --permission telemetry.read --permission assets.write";
+    let args: Vec<&str> = key.split(' ').collect();
+    Ok(said(database, &args)?.trim().to_owned())
+}
+
+/// What a command of the service's program says.
+fn said(database: &str, args: &[&str]) -> Result<String> {
     let output = Command::new(program()?)
-        .args(["key", "add", "--name", "bench", "--organization", "default"])
-        .args([
-            "--permission",
-            "telemetry.read",
-            "--permission",
-            "assets.write",
-        ])
+        .args(args)
         .args(["--database", database])
         .output()?;
     ensure!(
         output.status.success(),
-        "no API key: {}",
+        "{args:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Times in milliseconds and requests a second, over all rounds.
