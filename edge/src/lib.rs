@@ -10,6 +10,12 @@
 //! - [`supervise`]: every loop moves, or is started again
 //! - [`gateway`]: puts them together
 
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::Path,
+};
+
 pub mod buffer;
 pub mod clock;
 pub mod commands;
@@ -19,6 +25,19 @@ pub mod health;
 pub mod sources;
 pub mod supervise;
 pub mod uplink;
+
+/// Writes a file so that it is there whole or as it was, whatever happens meanwhile; returns when it is on the disk.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
 
 /// Waits until the gateway stops.
 pub(crate) async fn stopped(stop: &mut tokio::sync::watch::Receiver<bool>) {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use edge::control::commission::desk;
+use edge::control::commission::{FALLS_BACK, desk};
 use firmware_config::gateway::Gateway;
 use shared_protocol::AssetKey;
 use tokio::time::sleep;
@@ -46,11 +46,11 @@ pub(super) fn commission(config: &Path, station: &AssetKey) -> Result<(), Failur
             config.display()
         ))
     })?;
-    let said = format!("{station}: {said}");
-    if !said.contains(": falls back") {
-        return Err(Failure::Running(said));
+    let line = format!("{station}: {said}");
+    if !said.starts_with(FALLS_BACK) {
+        return Err(Failure::Running(line));
     }
-    println!("{said}");
+    println!("{line}");
     Ok(())
 }
 

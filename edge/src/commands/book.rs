@@ -9,6 +9,8 @@ use std::{
     path::Path,
 };
 
+use crate::replace;
+
 const NAME: &str = "commands";
 /// Commands that are remembered at once; the cloud sends a few a day.
 const MOST: usize = 10_000;
@@ -43,14 +45,11 @@ impl Book {
                 lines.insert(id, (expires, known));
             }
         }
-        let new = folder.join("commands.new");
-        let mut file = File::create(&new)?;
-        for (id, (expires, known)) in &lines {
-            file.write_all(line(id, *expires, *known).as_bytes())?;
-        }
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
-        File::open(folder)?.sync_all()?;
+        let known: String = lines
+            .iter()
+            .map(|(id, (expires, known))| line(id, *expires, *known))
+            .collect();
+        replace(&path, known.as_bytes())?;
         Ok(Self {
             file: OpenOptions::new().append(true).open(&path)?,
             known: lines

@@ -18,7 +18,7 @@ use shared_protocol::AssetKey;
 use tokio::time::sleep;
 
 use super::{Control, Order, lock};
-use crate::supervise::Beat;
+use crate::{replace, supervise::Beat};
 
 const FILE: &str = "commissioned.json";
 const FOLDER: &str = "commission";
@@ -161,19 +161,15 @@ pub fn desk(folder: &Path, station: &AssetKey) -> (PathBuf, PathBuf) {
     (of("wanted"), of("outcome"))
 }
 
-/// Writes a file so that it is there whole, or as it was.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = fs::File::create(&new)?;
-    io::Write::write_all(&mut file, text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
-}
+/// With this begins the answer to a test that a station has passed.
+pub const FALLS_BACK: &str = "falls back";
 
-/// An outcome in words, and whether the station falls back.
+/// An outcome in words.
 fn words(outcome: Outcome) -> String {
     match outcome {
-        Outcome::FallsBack => "falls back: it ends by itself what it was told for a time".to_owned(),
+        Outcome::FallsBack => {
+            format!("{FALLS_BACK}: it ends by itself what it was told for a time")
+        }
         Outcome::GoesOn => {
             "goes on: it ignores for how long it is told a limit, and counts with its maximum when nobody hears it".to_owned()
         }
@@ -186,13 +182,13 @@ fn round(control: &Control, folder: &Path, now: Millis) -> io::Result<()> {
     let (over, verdicts) = control.found();
     if !over.is_empty() {
         let text = serde_json::to_string_pretty(&verdicts).map_err(io::Error::other)?;
-        replace(&folder.join(FILE), &text)?;
+        replace(&folder.join(FILE), text.as_bytes())?;
     }
     for (station, outcome) in over {
         let said = words(outcome);
         let place = desk(folder, &station).1;
         fs::create_dir_all(folder.join(FOLDER))?;
-        replace(&place, &said)?;
+        replace(&place, said.as_bytes())?;
         tracing::info!(%station, outcome = said, "a station was tested");
         control.kept(1);
     }
@@ -215,7 +211,7 @@ fn round(control: &Control, folder: &Path, now: Millis) -> io::Result<()> {
             tracing::info!(station = ?station, "a station is tested: its lease is withheld once its car draws enough");
         } else {
             let said = "nothing found: the depot of this gateway has no such station";
-            replace(&path.with_extension("outcome"), said)?;
+            replace(&path.with_extension("outcome"), said.as_bytes())?;
         }
     }
     Ok(())
@@ -243,40 +239,19 @@ pub async fn keep(
 
 #[cfg(test)]
 mod tests {
-    use depot_config::depot::Depot;
-
     use super::*;
-    use crate::control::{Post, Vouched};
-
-    const DEPOT: &str = r#"
-        depot = { id = "d", name = "D", time_zone = "UTC", latitude = 0.5, longitude = 0.5, voltage_system = "220Y/127" }
-        circuit = [{ id = "main", breaker = 100 }]
-        [[station]]
-        id = "one"
-        circuit = "main"
-        phases = "L1-L2"
-        connectors = ["Type 1"]
-        max_current = 32
-        fallback_current = 6
-        ocpp = { id = "CP1" }
-        [[station]]
-        id = "two"
-        circuit = "main"
-        phases = "L1-L2"
-        connectors = ["Type 1"]
-        max_current = 32
-        fallback_current = 6
-        ocpp = { id = "CP2" }
-    "#;
+    use crate::control::{Post, Vouched, sample};
 
     fn control(verdicts: Verdicts) -> Control {
-        let depot = Depot::parse(Path::new("depot.toml"), DEPOT);
-        let depot = depot.unwrap_or_else(|faults| panic!("{faults}"));
+        let depot = sample::depot(&[
+            ("one", r#"ocpp = { id = "CP1" }"#),
+            ("two", r#"ocpp = { id = "CP2" }"#),
+        ]);
         let vouched = Vouched {
             verdicts,
             ..Vouched::default()
         };
-        Control::new(Arc::new(depot), vouched, &HashMap::new(), 0).unwrap()
+        Control::new(depot, vouched, &HashMap::new(), 0).unwrap()
     }
 
     fn key(text: &str) -> AssetKey {

@@ -21,6 +21,8 @@ mod board;
 pub mod commission;
 mod hear;
 mod leash;
+#[cfg(test)]
+mod sample;
 mod show;
 mod steer;
 

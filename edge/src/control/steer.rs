@@ -221,25 +221,12 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
-    use depot_config::{depot::Depot, devices::DEVICES};
+    use depot_config::devices::DEVICES;
     use modbus::{Device, Framing, Timing};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
-    use crate::control::{Control, Vouched, lock};
-
-    const DEPOT: &str = r#"
-        depot = { id = "d", name = "D", time_zone = "UTC", latitude = 0.5, longitude = 0.5, voltage_system = "220Y/127" }
-        circuit = [{ id = "main", breaker = 100 }]
-        [[station]]
-        id = "one"
-        circuit = "main"
-        phases = "L1-L2"
-        connectors = ["Type 1"]
-        max_current = 32
-        fallback_current = 6
-        modbus = { address = "tcp://10.0.0.1", unit = 1, map = "patio-virtual-charger" }
-    "#;
+    use crate::control::{Control, Vouched, lock, sample};
 
     /// Limit, fail-safe current and watchdog of a charger, and what was written to them in turn, by register.
     #[derive(Default)]
@@ -282,10 +269,11 @@ mod tests {
     }
 
     fn control() -> Control {
-        let depot = Depot::parse(std::path::Path::new("depot.toml"), DEPOT);
-        let depot = depot.unwrap_or_else(|faults| panic!("{faults}"));
+        let found =
+            r#"modbus = { address = "tcp://10.0.0.1", unit = 1, map = "patio-virtual-charger" }"#;
         let devices = HashMap::from([("one".parse().unwrap(), device())]);
-        Control::new(Arc::new(depot), Vouched::default(), &devices, 0).unwrap()
+        let depot = sample::depot(&[("one", found)]);
+        Control::new(depot, Vouched::default(), &devices, 0).unwrap()
     }
 
     type Opened = std::future::Ready<io::Result<DuplexStream>>;
