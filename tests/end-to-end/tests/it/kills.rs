@@ -12,7 +12,7 @@ use end_to_end::{
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{at_least, databases, seconds};
+use crate::{at_least, databases, deep, seconds};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Victim {
@@ -72,13 +72,19 @@ pub(crate) async fn drain(house: &mut House) {
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_at_random_lose_and_duplicate_nothing() {
     let databases = databases();
+    let mut stored = 0;
     for (flavour, url) in &databases {
         let time = Duration::from_secs(seconds(30)) / databases.len() as u32;
-        kills_on(flavour, url, time).await;
+        stored += kills_on(flavour, url, time).await;
     }
+    assert!(
+        databases.is_empty() || stored >= at_least(10_000_000) as u64,
+        "{stored} samples are too few for the long run: give the depot more cars"
+    );
 }
 
-async fn kills_on(flavour: &str, url: &str, time: Duration) {
+/// Kills until there were as many as wanted and the time is over; how many samples were stored.
+async fn kills_on(flavour: &str, url: &str, time: Duration) -> u64 {
     let seed = std::env::var("PATIO_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok())
@@ -103,7 +109,7 @@ async fn kills_on(flavour: &str, url: &str, time: Duration) {
     let options = Options {
         folder: folder.path().to_owned(),
         database_url: database_url.clone(),
-        cars: 5,
+        cars: if deep() { 60 } else { 5 },
         chargers: 5,
         seed,
         speed: 1.0,
@@ -156,4 +162,5 @@ async fn kills_on(flavour: &str, url: &str, time: Duration) {
         verdict.ledger,
         verdict.report
     );
+    verdict.stored
 }

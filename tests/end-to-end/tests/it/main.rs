@@ -33,12 +33,12 @@ fn seconds(default: u64) -> u64 {
 }
 
 /// How many faults there must be, however long that takes: so many when all are wanted (`PATIO_DEEP`), else as many as fit.
-fn at_least(deep: usize) -> usize {
-    if std::env::var_os("PATIO_DEEP").is_some() {
-        deep
-    } else {
-        0
-    }
+fn at_least(many: usize) -> usize {
+    if deep() { many } else { 0 }
+}
+
+fn deep() -> bool {
+    std::env::var_os("PATIO_DEEP").is_some()
 }
 
 /// The root of the repository.
