@@ -1,9 +1,10 @@
 //! Whether what was stored is what was given.
 //!
-//! For each column the stored sequence, ordered by time, is aligned with the sequence given, with as few differences
-//! as possible (Myers' algorithm). What is left of the alignment is counted: a value given and not stored is **lost**;
-//! one stored and not given is **duplicated** if the column was given that value more often elsewhere, else **wrong**.
-//! A value that is stored in another place than its own is both lost there and wrong here.
+//! For each column the stored sequence, ordered by time, is aligned with the sequence given: a stored sequence from which
+//! values are only missing by taking each value where it first fits, any other with as few differences as possible (Myers'
+//! algorithm). What is left of the alignment is counted: a value given and not stored is **lost**; one stored and not given
+//! is **duplicated** if the column was given that value more often elsewhere, else **wrong**. A value that is stored in
+//! another place than its own is both lost there and wrong here.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -18,11 +19,11 @@ use super::{ColumnId, Truth, read::ColumnTruth};
 /// Raw integers by column, each ordered by time, in steps of the catalogue's resolution.
 pub type Stored = BTreeMap<ColumnId, Vec<i64>>;
 
-/// How long the alignment of one column may search for the fewest differences. Beyond it there may be more of them,
-/// never fewer: nothing wrong is overlooked.
+/// How long the alignment of one column that is not in order may search for the fewest differences. Beyond it there may be
+/// more of them, never fewer: nothing wrong is overlooked.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// So many findings are kept.
+/// So many findings are kept; what should not be there goes before what is only missing.
 const FINDINGS: usize = 20;
 
 /// What was found in one column.
@@ -150,8 +151,41 @@ pub fn compare(truth: &Truth, stored: &Stored) -> Report {
 
 /// The differences between two sequences, in order.
 fn align(given: &[i64], stored: &[i64]) -> Vec<DiffOp> {
+    if let Some(ops) = only_missing(given, stored) {
+        return ops;
+    }
     let deadline = Instant::now().checked_add(PATIENCE);
     capture_diff_slices_deadline(Algorithm::Myers, given, stored, deadline)
+}
+
+/// The differences if all of `stored` was given in this order: it is then wherever each value first fits, in linear time.
+fn only_missing(given: &[i64], stored: &[i64]) -> Option<Vec<DiffOp>> {
+    let (mut ops, mut old_index, mut new_index) = (Vec::new(), 0, 0);
+    while new_index < stored.len() {
+        let missing = given[old_index..]
+            .iter()
+            .position(|raw| *raw == stored[new_index])?;
+        ops.extend(deleted(old_index, missing, new_index));
+        old_index += missing;
+        let both = given[old_index..].iter().zip(&stored[new_index..]);
+        let len = both.take_while(|(given, stored)| given == stored).count();
+        ops.push(DiffOp::Equal {
+            old_index,
+            new_index,
+            len,
+        });
+        (old_index, new_index) = (old_index + len, new_index + len);
+    }
+    ops.extend(deleted(old_index, given.len() - old_index, new_index));
+    Some(ops)
+}
+
+fn deleted(old_index: usize, old_len: usize, new_index: usize) -> Option<DiffOp> {
+    (old_len > 0).then_some(DiffOp::Delete {
+        old_index,
+        old_len,
+        new_index,
+    })
 }
 
 fn count(given: &[i64], stored: &[i64], ops: &[DiffOp], total: &mut ColumnReport) {
@@ -188,9 +222,10 @@ fn explain(
     ops: &[DiffOp],
     findings: &mut Vec<Finding>,
 ) {
-    let room = FINDINGS.saturating_sub(findings.len());
-    let differences = ops.iter().filter(|op| !matches!(op, DiffOp::Equal { .. }));
-    for op in differences.take(room) {
+    for op in ops {
+        if matches!(op, DiffOp::Equal { .. }) {
+            continue;
+        }
         let extra = &stored[op.new_range()];
         let withheld = column
             .withheld
@@ -210,6 +245,10 @@ fn explain(
 fn keep(finding: Finding, findings: &mut Vec<Finding>) {
     if findings.len() < FINDINGS {
         findings.push(finding);
+    } else if !finding.stored.is_empty()
+        && let Some(less) = findings.iter_mut().rfind(|kept| kept.stored.is_empty())
+    {
+        *less = finding;
     }
 }
 

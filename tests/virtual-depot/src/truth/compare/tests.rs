@@ -68,6 +68,32 @@ fn each_kind_of_difference_is_told() {
 }
 
 #[test]
+fn a_long_column_with_many_holes_is_in_order() {
+    // A search for the fewest differences takes minutes here.
+    let given: Vec<i64> = (0..400_000).map(|i| i / 7 % 10).collect();
+    let kept = given.iter().enumerate().filter(|(i, _)| i % 900 > 300);
+    let kept: Vec<i64> = kept.map(|(_, raw)| *raw).collect();
+    let lost = (given.len() - kept.len()) as u64;
+    let expected = [given.len() as u64, kept.len() as u64, lost, 0, 0, 0];
+    assert_eq!(counts(&given, &kept), expected);
+}
+
+#[test]
+fn what_is_wrong_is_told_before_what_is_missing() {
+    let given: Vec<i64> = (0..100).collect();
+    let mut kept: Vec<i64> = (0..100).filter(|i| i % 3 != 1).collect();
+    kept.insert(60, 777);
+    let report = compare(&truth(&[("a", &given)]), &stored(&[("a", &kept)]));
+    assert_eq!(report.findings.len(), FINDINGS);
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|finding| finding.stored == [777])
+    );
+}
+
+#[test]
 fn judgements() {
     let given = truth(&[("a", &[1, 2, 3]), ("b", &[4])]);
     let exact = compare(&given, &stored(&[("a", &[1, 2, 3]), ("b", &[4])]));
