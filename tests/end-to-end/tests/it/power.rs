@@ -23,20 +23,21 @@ const BOOT: Duration = Duration::from_secs(120);
 const DRAIN: Duration = Duration::from_secs(180);
 
 /// The gateway as it runs in the guest: its configuration, with this machine under the name that it has there.
-fn plan(house: &House, disk: &Disk) -> Result<Plan, String> {
-    // A word on the console stops the gateway; its log is shown when it did not end well.
-    let script = "/edge run --config /house/gateway.toml --report 2>/tmp/log &\n\
+fn plan(house: &House, program: &Path, disk: &Disk) -> Result<Plan, String> {
+    // A word on the console stops the gateway; its log is shown when it ended by itself, or not well.
+    let script = "echo 'guest: up'\n\
+         /edge run --config /house/gateway.toml --report 2>/tmp/log &\n\
+         edge=$!\n\
+         (while kill -0 $edge 2>/dev/null; do sleep 1; done; tail -n 20 /tmp/log; echo 'guest: the gateway has ended') &\n\
          read word\n\
-         kill $!\n\
-         wait $! && exit 0\n\
+         kill $edge\n\
+         wait $edge && exit 0\n\
          tail -n 20 /tmp/log\n\
          exit 1\n";
     let mut plan = Plan::new(&[], script)?;
     plan.disk = Some(disk.clone());
     plan.network = true;
-    plan.archive
-        .program(&process::program("edge").unwrap(), Path::new("/edge"))
-        .unwrap();
+    plan.archive.program(program, Path::new("/edge")).unwrap();
     let folder = house.folder().display().to_string();
     let config = fs::read_to_string(house.path("gateway.toml"))
         .unwrap()
@@ -109,6 +110,9 @@ async fn power_cuts_lose_nothing_that_was_committed() {
     .unwrap();
     house.start_cloud().await.unwrap();
     let disk = Disk::new(&folder.path().join("disk"), 128).unwrap();
+    // The same program at each boot, whatever is built meanwhile.
+    let program = folder.path().join("edge");
+    fs::copy(process::program("edge").unwrap(), &program).unwrap();
     let produced = |report: &Report| report.sum(|stream| stream.produced);
 
     let end = Instant::now() + Duration::from_secs(seconds(60));
@@ -116,7 +120,7 @@ async fn power_cuts_lose_nothing_that_was_committed() {
     let mut committed = 0;
     // The gateway says that it is committed only after the commit: it must be there when it comes up again.
     while cuts < at_least(200).max(1) || Instant::now() < end {
-        let mut guest = Guest::boot(plan(&house, &disk).unwrap()).unwrap();
+        let mut guest = Guest::boot(plan(&house, &program, &disk).unwrap()).unwrap();
         let found = produced(&report(&mut guest, BOOT, |_| true));
         assert!(
             found >= committed,
@@ -131,10 +135,11 @@ async fn power_cuts_lose_nothing_that_was_committed() {
         }
         guest.cut_power().unwrap();
         cuts += 1;
+        println!("{cuts} cuts, {committed} samples committed");
     }
 
     house.stop_depot().await.unwrap();
-    let mut guest = Guest::boot(plan(&house, &disk).unwrap()).unwrap();
+    let mut guest = Guest::boot(plan(&house, &program, &disk).unwrap()).unwrap();
     report(&mut guest, DRAIN, |now| {
         now.uplink.connected
             && now.pending == 0
