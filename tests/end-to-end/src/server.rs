@@ -206,7 +206,8 @@ impl Server {
         self.start().await
     }
 
-    /// Kills the one of its processes that `choose` takes of so many: the server throws out everybody and recovers by itself.
+    /// Kills the one of its processes that `choose` takes of so many: the server throws out everybody and recovers by
+    /// itself, unless it was recovering already: then it is started again.
     pub async fn kill_one(&mut self, choose: impl FnOnce(usize) -> usize) -> Result<()> {
         let postmaster = self.child.as_ref().map_or(0, Child::id);
         let processes = children(postmaster);
@@ -217,6 +218,13 @@ impl Server {
         }
         let deadline = Instant::now() + START;
         while connect(&self.url()).await.is_err() {
+            // A server whose recovery itself is killed gives up: a service manager would start it again.
+            if let Some(child) = &mut self.child
+                && child.try_wait()?.is_some()
+            {
+                self.child = None;
+                return self.start().await;
+            }
             ensure!(
                 Instant::now() < deadline,
                 "the server does not recover: {}",

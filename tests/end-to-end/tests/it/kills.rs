@@ -129,6 +129,9 @@ async fn kills_on(flavour: &str, url: &str, time: Duration) -> u64 {
         };
         kill(&mut house, &mut server, victim, &mut random).await;
         kills.push(victim);
+        if kills.len().is_multiple_of(100) {
+            println!("{} kills", kills.len());
+        }
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
     house.stop_depot().await.unwrap();
