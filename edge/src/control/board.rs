@@ -1,7 +1,7 @@
 //! What devices have said, and what stations are to be told: between the loops that read and the one that decides.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -10,12 +10,14 @@ use std::{
 
 use depot_config::depot::{Connection, Depot, Phase};
 use load_manager::{Inputs, Measured, MeterReading, Millis, Request, StationReport};
+use serde::{Deserialize, Serialize};
 use shared_protocol::AssetKey;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::{
     Counts, EARLIER, PATIENCE, counted,
     hear::{Role, Said, role},
+    local::Refused,
     lock,
 };
 
@@ -42,7 +44,52 @@ impl Order {
     }
 }
 
-/// What a station is told once after each boot, at most: it keeps it in flash.
+/// What somebody at the depot asks of a station.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) asking: Asking,
+    pub(super) answer: oneshot::Sender<Result<(), Refused>>,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asking {
+    /// Begin a transaction with this token.
+    Start { token: String },
+    /// End the transaction that goes on.
+    Stop,
+}
+
+/// A transaction that goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Open {
+    pub(super) id: String,
+    pub(super) token: Option<String>,
+}
+
+/// The settings that stations have taken, so that they are not written to their flash again at each start of the gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Told(BTreeMap<AssetKey, Taken>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Taken {
+    /// The serial number of the device that took them, if it said one.
+    serial: Option<String>,
+    ceiling: Option<String>,
+    interval: Option<String>,
+}
+
+impl Taken {
+    fn value(&mut self, setting: Setting) -> &mut Option<String> {
+        match setting {
+            Setting::Ceiling => &mut self.ceiling,
+            Setting::Interval => &mut self.interval,
+        }
+    }
+}
+
+/// What a station is told once, and again when another device may stand there: it keeps it in flash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Setting {
     /// The most that it draws, whatever else it is told.
@@ -75,6 +122,7 @@ enum Link {
 
 #[derive(Debug)]
 struct Station {
+    id: AssetKey,
     /// How many currents it has: one also between two phases.
     terminals: usize,
     /// Least with which it charges, in A.
@@ -88,6 +136,12 @@ struct Station {
     link: Mutex<Link>,
     /// What it has answered to since it has booted.
     settled: Mutex<[bool; 2]>,
+    /// It has booted since the gateway's start.
+    booted: AtomicBool,
+    /// The newest transaction that goes on.
+    transaction: Mutex<Option<Open>>,
+    /// What is to be asked of it.
+    asks: Mutex<VecDeque<Ask>>,
     /// It has not taken what to fall back to.
     never_falls_back: AtomicBool,
     said: Mutex<Said>,
@@ -115,10 +169,13 @@ pub(super) struct Board {
     /// A meter has spoken.
     pub(super) news: Notify,
     pub(super) counts: Counts,
+    /// What stations have taken, and whether there is something new.
+    told: Mutex<(Told, bool)>,
 }
 
 impl Board {
-    pub(super) fn new(depot: &Depot) -> Self {
+    /// `told` is what stations took of an earlier run.
+    pub(super) fn new(depot: &Depot, told: Told) -> Self {
         let mut places = HashMap::new();
         let circuits: HashMap<_, _> = depot
             .circuits
@@ -145,6 +202,7 @@ impl Board {
             places.insert(station.id.clone(), Place::Station(stations.len()));
             let three = station.connection() == Connection::ThreePhase;
             stations.push(Station {
+                id: station.id.clone(),
                 terminals: if three { 3 } else { 1 },
                 min: station.min_current,
                 power: depot.station_power(station, 1.0),
@@ -152,6 +210,9 @@ impl Board {
                 max: station.max_current,
                 link: Mutex::default(),
                 settled: Mutex::default(),
+                booted: AtomicBool::new(false),
+                transaction: Mutex::default(),
+                asks: Mutex::default(),
                 never_falls_back: AtomicBool::new(false),
                 said: Mutex::default(),
                 serial: Mutex::default(),
@@ -166,7 +227,36 @@ impl Board {
             places,
             news: Notify::new(),
             counts: Counts::default(),
+            told: Mutex::new((told, false)),
         }
+    }
+
+    /// What is known of a station.
+    pub(super) fn report(&self, station: usize, now: Millis) -> StationReport {
+        self.stations[station].report(now)
+    }
+
+    /// The newest transaction that goes on at a station.
+    pub(super) fn transaction(&self, station: usize) -> Option<Open> {
+        lock(&self.stations[station].transaction).clone()
+    }
+
+    /// Leaves at a station's place what is to be asked of it.
+    pub(super) fn ask(&self, station: usize, ask: Ask) {
+        let station = &self.stations[station];
+        lock(&station.asks).push_back(ask);
+        lock(&station.wake).notify_one();
+    }
+
+    /// What stations have taken, if that is not written down yet.
+    pub(super) fn newly_told(&self) -> Option<Told> {
+        let mut told = lock(&self.told);
+        std::mem::take(&mut told.1).then(|| told.0.clone())
+    }
+
+    /// It could not be written down.
+    pub(super) fn told_again(&self) {
+        lock(&self.told).1 = true;
     }
 
     /// What is known now. `into_quarter` is how much of the utility's window has passed.
@@ -329,7 +419,26 @@ impl Post {
     pub fn connected(&self, transactions: Option<usize>) {
         if let Some(station) = self.station() {
             *lock(&station.link) = transactions.map_or(Link::Away, Link::Connected);
+            if transactions.is_none() {
+                // Whoever waits for an answer hears that there is none.
+                lock(&station.asks).clear();
+            }
         }
+    }
+
+    /// The newest transaction that goes on at the station.
+    pub(super) fn goes_on(&self, transaction: Option<Open>) {
+        if let Some(station) = self.station() {
+            let mut known = lock(&station.transaction);
+            if *known != transaction {
+                *known = transaction;
+            }
+        }
+    }
+
+    /// What is to be asked of the station.
+    pub(super) fn asked(&self) -> Option<Ask> {
+        lock(&self.station()?.asks).pop_front()
     }
 
     /// The station has taken what to fall back to, or has not.
@@ -350,24 +459,60 @@ impl Post {
         self.station().map_or(0.0, |station| station.max)
     }
 
-    /// What the station has to be told once after each boot and has not answered to yet.
-    pub(super) fn unsettled(&self) -> Option<Setting> {
-        let settled = *lock(&self.station()?.settled);
-        let mut all = [Setting::Ceiling, Setting::Interval].into_iter();
-        all.find(|setting| !settled[*setting as usize])
+    /// What the station has to be told and has not answered to yet; `value` is what it is to have. What the same device took
+    /// from an earlier run, it has.
+    pub(super) fn unsettled(&self, value: impl Fn(Setting) -> String) -> Option<Setting> {
+        let station = self.station()?;
+        let mut settled = lock(&station.settled);
+        [Setting::Ceiling, Setting::Interval]
+            .into_iter()
+            .find(|setting| {
+                let settled = &mut settled[*setting as usize];
+                *settled = *settled || self.has(station, *setting, &value(*setting));
+                !*settled
+            })
     }
 
-    /// The station has answered to this, whether it took it or not.
-    pub(super) fn settled(&self, setting: Setting) {
-        if let Some(station) = self.station() {
-            lock(&station.settled)[setting as usize] = true;
+    /// Whether a station has taken this value before, and is known to be the device that did. One that has booted without
+    /// a serial number may be another one.
+    fn has(&self, station: &Station, setting: Setting, value: &str) -> bool {
+        let mut told = lock(&self.board.told);
+        let Some(taken) = told.0.0.get_mut(&station.id) else {
+            return false;
+        };
+        let serial = lock(&station.serial).clone();
+        let same = match (&serial, &taken.serial) {
+            (Some(now), Some(before)) => now == before,
+            _ => !station.booted.load(Ordering::Acquire),
+        };
+        same && taken.value(setting).as_deref() == Some(value)
+    }
+
+    /// The station has answered to this: it took this value, or `None`: it did not.
+    pub(super) fn settled(&self, setting: Setting, value: Option<String>) {
+        let Some(station) = self.station() else {
+            return;
+        };
+        lock(&station.settled)[setting as usize] = true;
+        let serial = lock(&station.serial).clone();
+        let mut told = lock(&self.board.told);
+        let taken = told.0.0.entry(station.id.clone()).or_default();
+        let before = taken.clone();
+        if taken.serial != serial {
+            *taken = Taken {
+                serial,
+                ..Taken::default()
+            };
         }
+        *taken.value(setting) = value;
+        told.1 |= told.0.0.get(&station.id) != Some(&before);
     }
 
     /// The station has booted: nothing is settled.
     pub(super) fn booted(&self) {
         if let Some(station) = self.station() {
             *lock(&station.settled) = [false; 2];
+            station.booted.store(true, Ordering::Release);
         }
     }
 
@@ -455,9 +600,46 @@ mod tests {
 
     fn board() -> Arc<Board> {
         let depot = Depot::parse(Path::new("depot.toml"), DEPOT);
-        Arc::new(Board::new(
-            &depot.unwrap_or_else(|faults| panic!("{faults}")),
-        ))
+        let depot = depot.unwrap_or_else(|faults| panic!("{faults}"));
+        Arc::new(Board::new(&depot, Told::default()))
+    }
+
+    /// Settings that one run has told are known to the next, of the same device alone.
+    #[test]
+    fn what_a_device_took_is_not_written_to_it_again() {
+        let first = board();
+        let post = |board: &Arc<Board>| Post::of(board, &"one".parse().unwrap()).unwrap();
+        let value = |setting| format!("{setting:?}");
+        let (one, ceiling) = (post(&first), Setting::Ceiling);
+        one.booted();
+        one.identify("A");
+        assert_eq!(one.unsettled(value), Some(ceiling));
+        one.settled(ceiling, Some(value(ceiling)));
+        // It does not know this one: it is asked once in a boot, and after the next.
+        assert_eq!(one.unsettled(value), Some(Setting::Interval));
+        one.settled(Setting::Interval, None);
+        assert_eq!(one.unsettled(value), None);
+        let told = first.newly_told().unwrap();
+        assert_eq!(first.newly_told(), None);
+
+        let depot = Depot::parse(Path::new("depot.toml"), DEPOT).unwrap();
+        let after = |serial: Option<&str>, boots: bool, value: &dyn Fn(Setting) -> String| {
+            let board = Arc::new(Board::new(&depot, told.clone()));
+            let post = post(&board);
+            if boots {
+                post.booted();
+            }
+            if let Some(serial) = serial {
+                post.identify(serial);
+            }
+            post.unsettled(value)
+        };
+        let interval = Some(Setting::Interval);
+        assert_eq!(after(None, false, &value), interval);
+        assert_eq!(after(Some("A"), true, &value), interval);
+        assert_eq!(after(Some("B"), true, &value), Some(ceiling));
+        assert_eq!(after(None, true, &value), Some(ceiling));
+        assert_eq!(after(Some("A"), true, &|_| "other".into()), Some(ceiling));
     }
 
     /// Says whole numbers of these signals.
