@@ -32,6 +32,8 @@ mod remote;
 mod sample;
 mod show;
 mod steer;
+#[cfg(test)]
+mod tests;
 mod wish;
 
 use std::{
