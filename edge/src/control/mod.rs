@@ -145,16 +145,22 @@ impl Control {
         devices: &HashMap<AssetKey, Arc<Device>>,
         now: Millis,
     ) -> Result<Self, SiteError> {
+        let usual = StationOptions::default();
         let options = depot.stations.iter().map(|station| {
             let control = devices.get(&station.id).and_then(|device| device.control());
             StationOptions {
                 limit_outlives_car: control.is_some(),
                 // Nothing ends what it was told.
                 ignores_duration: control.is_some_and(|control| !steer::falls_back(control)),
-                ..StationOptions::default()
+                writes_per_day: station.writes_per_day.unwrap_or(usual.writes_per_day),
+                ..usual.clone()
             }
         });
         let site = Site::new(&depot, &options.collect::<Vec<_>>())?;
+        let rules = Rules {
+            unbalance: depot.site.unbalance,
+            ..Rules::default()
+        };
         let remembered = vouched.remembered;
         Ok(Self {
             board: Arc::new(Board::new(&depot, remembered.told)),
@@ -164,7 +170,7 @@ impl Control {
             latest: Mutex::default(),
             ended: AtomicBool::new(false),
             keeper: Mutex::new(Keeper(remembered.folder)),
-            manager: Mutex::new(Manager::new(site, Rules::default(), now)),
+            manager: Mutex::new(Manager::new(site, rules, now)),
             shown: Mutex::default(),
             signed: vouched.signed,
             trials: Mutex::new(Trials::new(vouched.verdicts)),
