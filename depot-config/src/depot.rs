@@ -108,6 +108,8 @@ pub struct Site {
     /// The statutory holidays on which it rests: name of a holiday calendar that ships, or path of a file; `None` when
     /// it works on them.
     pub holiday_calendar: Option<String>,
+    /// Most by which stations between a phase and neutral may load one phase more than another, in A; `None`: no limit.
+    pub unbalance: Option<f64>,
     /// Stated on purpose: no station charges while no gateway tells it a limit.
     pub stops_without_gateway: bool,
 }

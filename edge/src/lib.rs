@@ -5,6 +5,7 @@
 //! - [`uplink`]: MQTT: publish blocks, take acknowledgements and commands (4, 5, 7)
 //! - [`commands`]: carries out what the cloud asks for, once
 //! - [`control`]: holds the depot's electrical limits
+//! - [`page`]: shows the depot to whoever looks after it, and takes what they want
 //! - [`clock`]: monotonic time for order, the time of day when it is known
 //! - [`health`]: what the gateway tells about itself
 //! - [`supervise`]: every loop moves, or is started again
@@ -22,6 +23,7 @@ pub mod commands;
 pub mod control;
 pub mod gateway;
 pub mod health;
+pub mod page;
 pub mod sources;
 pub mod supervise;
 pub mod uplink;

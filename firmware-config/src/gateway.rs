@@ -4,6 +4,7 @@ mod address;
 mod check;
 mod file;
 mod limits;
+mod page;
 mod schema;
 mod stations;
 
@@ -21,6 +22,7 @@ use shared_protocol::{AssetKey, GatewayId, VerifyingKey};
 use vehicles::profile::Profile;
 
 pub use address::{Broker, Interface, Port};
+pub use page::Page;
 pub use schema::SCHEMA;
 pub use stations::{Station, Stations, Token};
 
@@ -48,6 +50,8 @@ pub struct Gateway {
     pub depot: Option<Arc<Depot>>,
     /// The installer's key with which the ratings of that depot were found to be signed; `None`: they are not.
     pub installer: Option<VerifyingKey>,
+    /// The page for whoever looks after the depot, if there is to be one.
+    pub page: Option<Page>,
     /// Least serious event that is written to the log: `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: String,
 }

@@ -5,6 +5,7 @@
 //! - [`ids`]: who speaks (gateway), and the number of a block `(gateway, epoch, stream, seq)`
 //! - [`block`] over [`samples`] over `packed`, `bits`: a sealed block and its columnar body
 //! - [`message`]: acknowledgements, hellos and commands
+//! - [`plan`]: what the cloud plans for a depot's stations
 //! - [`envelope`]: the one signed, checksummed frame that carries all of them
 //! - [`topic`]: where each of them travels over MQTT
 //!
@@ -20,6 +21,7 @@ pub mod envelope;
 pub mod ids;
 pub mod message;
 mod packed;
+pub mod plan;
 pub mod samples;
 pub mod topic;
 mod varint;
@@ -31,4 +33,5 @@ pub use decimal::Decimal;
 pub use envelope::{Digest, OpenError, SigningKey, VerifyingKey};
 pub use ids::{AssetKey, BlockNumber, Epoch, GatewayId, Stream};
 pub use message::{Ack, Answer, Command, CommandBody, Hello, StreamState, Verdict};
+pub use plan::{Plan, Planned};
 pub use samples::{SampleBody, Series};

@@ -27,10 +27,13 @@ pub struct CommandToSend {
     /// The gateway's name.
     #[schema(min_length = 1, example = "depot-1")]
     gateway: String,
-    /// What to do: `ping`, `send-columns`.
+    /// What to do: `ping`, `send-columns`, `plan`.
     #[schema(min_length = 1, example = "ping")]
     kind: String,
-    /// With what; for `send-columns` the epoch.
+    /// With what; for `send-columns` the epoch; for `plan` JSON: `{"from": instant, "until": instant, "stations": [{"station":
+    /// key, "token"?, "critical"?, "departure"?: instant, "energy_wh"?, "power"?: [{"from": instant, "watts"}]}]}`. A plan orders
+    /// cars and takes power from them; it raises nothing that breakers, contract and meters allow. The newest one that a
+    /// gateway has taken holds until its end; then cars share what there is.
     #[serde(default)]
     argument: String,
     /// For how many seconds it may be carried out; an hour when absent.
@@ -78,6 +81,7 @@ pub async fn send(
             CommandError::Valid(valid) => {
                 Problem::body("valid_s", says, &valid.as_secs().to_string())
             }
+            CommandError::Plan(_) => Problem::body("argument", says, "this plan"),
             CommandError::Unknown { .. } | CommandError::Id(_) => {
                 Problem::body("kind", says, &wanted.kind)
             }

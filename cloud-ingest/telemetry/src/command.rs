@@ -14,7 +14,12 @@ use tokio_postgres::{Client, Row};
 use utoipa::ToSchema;
 
 use crate::{
-    ingest::RecordRows, micros::Micros, outcome::short, read::MOST_ROWS, trouble::Trouble,
+    ingest::RecordRows,
+    micros::Micros,
+    outcome::short,
+    plan::{self, PlanError},
+    read::MOST_ROWS,
+    trouble::Trouble,
 };
 
 /// The kind of records that answer commands.
@@ -53,7 +58,7 @@ pub enum CommandError {
     Id(String),
     /// It means nothing.
     #[error(
-        "`{kind} {argument}` is no command: there are `ping` and `send-columns COUNTER.NONCE` (nonce: 16 hexadecimal digits)"
+        "`{kind} {argument}` is no command: there are `ping`, `send-columns COUNTER.NONCE` (nonce: 16 hexadecimal digits) and `plan PLAN` (JSON)"
     )]
     Unknown {
         /// Its first word.
@@ -61,6 +66,9 @@ pub enum CommandError {
         /// The rest.
         argument: String,
     },
+    /// A plan that says nothing.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// Nobody would carry it out.
     #[error("no gateway that is trusted is called {0}")]
     Gateway(GatewayId),
@@ -89,12 +97,15 @@ fn body(kind: &str, argument: &str) -> Result<CommandBody, CommandError> {
                 .filter(|_| nonce.len() == 16)?,
         })
     };
+    if kind == "plan" {
+        return Ok(CommandBody::Plan(plan::read(argument)?));
+    }
     match (kind, epoch()) {
         ("ping", _) if argument.is_empty() => Ok(CommandBody::Ping),
         ("send-columns", Some(epoch)) => Ok(CommandBody::SendColumns(epoch)),
         _ => Err(CommandError::Unknown {
             kind: kind.to_owned(),
-            argument: argument.to_owned(),
+            argument: short(argument, LONGEST_DETAIL),
         }),
     }
 }

@@ -4,6 +4,7 @@
 //! - [`readings`]: the same for devices that seal no blocks, in the transaction of whoever brings them
 //! - [`samples`]: samples exactly as they are stored, out of the tables and into them once: for files
 //! - [`charging`]: charging transactions, as stations told them; [`command`](mod@command): what gateways are told to do, and what became of it
+//! - [`plan`]: what a command of kind `plan` says
 //! - [`storage`]: [`prepare_storage`] makes the catalogue's columns and the partitions that samples need, [`retain`]
 //!   removes what is old
 //! - [`rollup`]: minutes, quarters of an hour and days from samples
@@ -25,6 +26,7 @@ pub mod layout;
 pub mod metrics;
 mod micros;
 pub mod outcome;
+pub mod plan;
 pub mod ranges;
 pub mod read;
 pub mod readings;

@@ -174,7 +174,17 @@ impl Check<'_> {
             .enumerate()
             .filter_map(|(index, station)| {
                 let ocpp = station.ocpp.as_ref()?;
-                Some((format!("station[{index}].ocpp.id"), &ocpp.id))
+                // The n-th connector of a station has its name with `.n` after it, and its identity.
+                let (first, _) = station
+                    .id
+                    .as_str()
+                    .rsplit_once('.')
+                    .filter(|(_, number)| number.parse().is_ok_and(|number: u8| number > 1))
+                    .unwrap_or_default();
+                let mut stations = depot.stations.iter();
+                let first = stations.find(|one| one.id.as_str() == first);
+                let same = first.is_some_and(|first| first.ocpp.as_ref() == Some(ocpp));
+                (!same).then(|| (format!("station[{index}].ocpp.id"), &ocpp.id))
             });
         let repeated = self.spans.repeated("an identity of its own", identities);
         self.faults.extend(repeated);

@@ -206,6 +206,8 @@ pub struct Station {
     pub min_current: f64,
     /// What it falls back to by itself when nobody tells it a limit, in A.
     pub fallback_current: f64,
+    /// How often a limit may be written to it in a day; `None`: as usual.
+    pub writes_per_day: Option<u32>,
     /// The gateway that limits it; `None` where there is only one.
     pub gateway: Option<GatewayId>,
     /// How it is read and limited over Modbus.

@@ -137,6 +137,13 @@ static DEPOT: Schema = Schema {
             "The statutory holidays on which the depot rests: name of a holiday calendar that ships, or path of a file \
              that ends in .toml.",
         ),
+        Key::optional(
+            "unbalance",
+            Kind::Number { min: 0.0, max: 1000.0 },
+            "20",
+            "Most by which stations between a phase and neutral may load one phase more than another; no limit if absent.",
+        )
+        .unit("A"),
         Key::with_default(
             "stops_without_gateway",
             Kind::Bool,
@@ -328,6 +335,13 @@ static STATION: Schema = Schema {
              nobody can limit falls back to its max_current.",
         )
         .unit("A"),
+        Key::optional(
+            "writes_per_day",
+            Kind::Integer { min: 500, max: 100_000 },
+            "5000",
+            "How often a limit may be written to it in a day, for it keeps them in flash; 5000 if absent. Cuts and renewals \
+             are never kept back: with less, leases last longer and raises wait.",
+        ),
         Key::optional(
             "gateway",
             GATEWAY_ID,

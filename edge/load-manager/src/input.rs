@@ -57,6 +57,8 @@ pub struct Measured {
 pub struct Request {
     /// It comes before all others, with all that it wants.
     pub critical: bool,
+    /// Somebody at the depot wants it before all but critical ones, with all that it wants.
+    pub first: bool,
     /// What the plan gives it now, in W; `None` without a plan: its fair share.
     pub planned: Option<f64>,
     /// When it leaves.

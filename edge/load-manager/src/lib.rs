@@ -48,11 +48,12 @@ mod window;
 
 pub use input::{Inputs, Measured, MeterReading, Request, StationReport};
 pub use lease::Write;
-pub use manager::{Alarm, Decision, Limit, Manager};
+pub use manager::{Alarm, Decision, Limit, Manager, Why};
 pub use rules::Rules;
 pub use site::{Site, SiteError, StationOptions};
 pub use trial::{Outcome, Reason, Trial};
 pub use trip::{Heat, seconds_to_trip};
+pub use window::Kept;
 
 /// Milliseconds of a clock that never goes back.
 pub type Millis = i64;

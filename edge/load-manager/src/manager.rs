@@ -8,10 +8,10 @@ use crate::{
     base::{Bases, Found},
     input::StationReport,
     lease,
-    room::Room,
+    room::{Block, Room},
     share::{Candidate, Share, candidates, share},
     station::Memory,
-    window::Window,
+    window::{Kept, Window},
 };
 
 /// Decides for one depot.
@@ -55,6 +55,49 @@ pub struct Limit {
     pub waits: bool,
     /// What others have to reckon with meanwhile, per phase, in A.
     pub counted: f64,
+    /// What keeps it from getting more.
+    pub why: Why,
+}
+
+/// What keeps a station from getting more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// There is no car.
+    NoCar,
+    /// Nothing does: it has all that it can draw.
+    Nothing,
+    /// The car takes no more, or is not to.
+    Car,
+    /// The plan.
+    Plan,
+    /// It is raised step by step.
+    Slowly,
+    /// It was paused a moment ago.
+    Rests,
+    /// Others have not given up yet what it is to get, or come before it.
+    Others,
+    /// The contract with the utility.
+    Contract,
+    /// A phase that carries more than others.
+    Unbalance,
+    /// This circuit, by its place in the depot, carries all that it may.
+    Circuit(usize),
+    /// The meter of this circuit is silent.
+    Silent(usize),
+    /// The breaker of this circuit is hot.
+    Hot(usize),
+    /// It does not do what it is told, or nobody hears it.
+    Unreliable,
+}
+
+impl From<Block> for Why {
+    fn from(block: Block) -> Self {
+        match block {
+            Block::Power => Self::Contract,
+            Block::Unbalance => Self::Unbalance,
+            Block::Circuit(place) => Self::Circuit(place),
+        }
+    }
 }
 
 /// What people should look at.
@@ -87,6 +130,16 @@ impl Manager {
         }
     }
 
+    /// What is to be remembered of the utility's window that runs, over a restart; `None` while the time of day is unknown.
+    pub fn window(&self) -> Option<Kept> {
+        self.window.kept()
+    }
+
+    /// Goes on with the window of which an earlier run has seen a part: now, so much of it has passed.
+    pub fn resume(&mut self, kept: &Kept, into: Millis, now: Millis) {
+        self.window.resume(kept, into, now);
+    }
+
     /// The depot that it decides for.
     pub fn site(&self) -> &Site {
         &self.site
@@ -109,7 +162,8 @@ impl Manager {
         let (power, demand) = self.power(&found, drawn_power, inputs.into_quarter, now);
         let ceiling = self.ceiling(&found);
         let site = &self.site;
-        let asking = candidates(site, &self.rules, &self.memories, &reports, &ceiling, now);
+        let (asking, mut whys) =
+            candidates(site, &self.rules, &self.memories, &reports, &ceiling, now);
 
         // Who should get how much once all have obeyed.
         let empty = Room::new(site, &found.base, power, self.rules.unbalance);
@@ -121,9 +175,9 @@ impl Manager {
             }
         }
         let wanted = share(&asking, &mut room, site.stations.len());
-        let given = self.given(&asking, &wanted, empty);
+        let given = self.given(&asking, &wanted, empty, &mut whys);
         self.last = now;
-        let mut decision = self.tell(&reports, &given, now);
+        let mut decision = self.tell(&reports, &given, &whys, now);
         alarms.append(&mut decision.alarms);
         Decision {
             alarms,
@@ -208,18 +262,18 @@ impl Manager {
     }
 
     /// By station the most for safety's sake: under a silent meter its fall-back, under a hot breaker nothing.
-    fn ceiling(&self, found: &Found) -> Vec<f64> {
+    fn ceiling(&self, found: &Found) -> Vec<(f64, Why)> {
         let hot = |place: usize| {
             let parts = self.heat[place].iter().map(|heat| heat.part());
             parts.fold(0.0, f64::max) >= self.rules.hottest
         };
         let stations = self.site.stations.iter().map(|station| {
             let above = station.units[0].iter().map(|(circuit, _)| *circuit);
-            above.fold(f64::INFINITY, |most, circuit| {
+            above.fold((f64::INFINITY, Why::Nothing), |most, circuit| {
                 if hot(circuit) {
-                    0.0
-                } else if found.silent.contains(&circuit) {
-                    most.min(station.fallback)
+                    (0.0, Why::Hot(circuit))
+                } else if found.silent.contains(&circuit) && station.fallback < most.0 {
+                    (station.fallback, Why::Silent(circuit))
                 } else {
                     most
                 }
@@ -229,7 +283,14 @@ impl Manager {
     }
 
     /// Room is given once it is free: what is wanted, as far as it fits beside what all may still draw.
-    fn given(&self, asking: &[Candidate], wanted: &[Share], empty: Room<'_>) -> Vec<Share> {
+    /// `whys` learns what keeps stations from getting what they could have otherwise.
+    fn given(
+        &self,
+        asking: &[Candidate],
+        wanted: &[Share],
+        empty: Room<'_>,
+        whys: &mut [Why],
+    ) -> Vec<Share> {
         let mut room = empty;
         for (place, (station, memory)) in self.site.stations.iter().zip(&self.memories).enumerate()
         {
@@ -259,10 +320,25 @@ impl Manager {
                 share.limit = 0.0;
             }
         }
+        for one in asking {
+            let share = given[one.station];
+            if share.limit + 1e-6 < one.most {
+                let more = if share.limit > 0.0 { 1.0 } else { one.min };
+                let phases = share.phases.clamp(1, one.phases);
+                let block = room.block(one.station, phases, more);
+                whys[one.station] = block.map_or(Why::Others, Why::from);
+            }
+        }
         given
     }
 
-    fn tell(&mut self, reports: &[StationReport], given: &[Share], now: Millis) -> Decision {
+    fn tell(
+        &mut self,
+        reports: &[StationReport],
+        given: &[Share],
+        whys: &[Why],
+        now: Millis,
+    ) -> Decision {
         let mut decision = Decision::default();
         for (place, memory) in self.memories.iter_mut().enumerate() {
             let (station, report) = (&self.site.stations[place], &reports[place]);
@@ -310,6 +386,7 @@ impl Manager {
                 phases,
                 waits: car && limit <= 0.0,
                 counted: memory.counted(station),
+                why: whys[place],
             });
         }
         decision

@@ -7,6 +7,17 @@ use crate::site::{Site, StationOf};
 /// Comparisons allow for rounding, in A and in W.
 const ROUNDING: f64 = 1e-6;
 
+/// What leaves no room for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Block {
+    /// The power of all stations.
+    Power,
+    /// A phase that carries more than others.
+    Unbalance,
+    /// This circuit.
+    Circuit(usize),
+}
+
 /// What flows, and what may.
 #[derive(Clone, Debug)]
 pub(crate) struct Room<'s> {
@@ -51,25 +62,31 @@ impl<'s> Room<'s> {
 
     /// Whether so much more of a station fits, in A on each of so many phases.
     pub(crate) fn fits(&self, station: usize, phases: usize, more: f64) -> bool {
+        self.block(station, phases, more).is_none()
+    }
+
+    /// The first thing that leaves no room for so much more of a station; `None`: it fits.
+    pub(crate) fn block(&self, station: usize, phases: usize, more: f64) -> Option<Block> {
         let of = &self.site.stations[station];
         if self.power + more * of.power * phases as f64 > self.most + ROUNDING {
-            return false;
+            return Some(Block::Power);
         }
         if let (Some(unbalance), Some(phase)) = (self.unbalance, Self::single(of, phases)) {
             let least = self.single.iter().copied().fold(f64::INFINITY, f64::min);
             if self.single[phase as usize] + more > least + unbalance + ROUNDING {
-                return false;
+                return Some(Block::Unbalance);
             }
         }
-        of.units[phases - 1].iter().all(|(circuit, unit)| {
+        let full = of.units[phases - 1].iter().find(|(circuit, unit)| {
             let mut sum = self.sums[*circuit];
             sum.add_times(unit, more);
-            Phase::ALL.into_iter().all(|phase| {
+            Phase::ALL.into_iter().any(|phase| {
                 // A phase that this station does not load may be over its limit by others.
-                unit.on(phase) < ROUNDING
-                    || sum.on(phase) <= self.may[*circuit][phase as usize] + ROUNDING
+                unit.on(phase) >= ROUNDING
+                    && sum.on(phase) > self.may[*circuit][phase as usize] + ROUNDING
             })
-        })
+        });
+        full.map(|(circuit, _)| Block::Circuit(*circuit))
     }
 
     /// Whether a station is a single-phase load whose room depends on what other phases carry.

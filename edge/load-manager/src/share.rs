@@ -1,13 +1,13 @@
 //! Who gets how much of it.
 //!
-//! Critical cars first, with all that they want. Of the others everybody gets the least with which a car charges, by
-//! their order, as long as there is room; then all are raised together, step by step. Who gets nothing waits; who has
-//! waited for long goes before those that charge.
+//! Critical cars first, with all that they want; then those that somebody at the depot wants first. Of the others
+//! everybody gets the least with which a car charges, by their order, as long as there is room; then all are raised
+//! together, step by step. Who gets nothing waits; who has waited for long goes before those that charge.
 
 use std::cmp::Ordering;
 
 use crate::{
-    Millis, Rules,
+    Millis, Rules, Why,
     input::{Request, StationReport},
     room::Room,
     site::{Site, StationOf},
@@ -25,13 +25,19 @@ pub(crate) struct Share {
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub(crate) station: usize,
-    phases: usize,
+    pub(crate) phases: usize,
     /// It may be told to use one phase only.
     single: bool,
-    most: f64,
-    min: f64,
+    pub(crate) most: f64,
+    pub(crate) min: f64,
     rank: Rank,
 }
+
+/// Classes of [`Rank`] whose cars have all that they want before the next class has the least.
+const CRITICAL: u8 = 0;
+const FIRST: u8 = 1;
+/// The class of those that have waited for long.
+const PATIENT: u8 = 3;
 
 /// The order in which cars get something: less is earlier.
 #[derive(Clone, Copy, Debug)]
@@ -53,32 +59,47 @@ impl Rank {
     }
 }
 
-/// Everybody who may get something, the first one first. `ceiling` is the most by station, for safety.
+/// Everybody who may get something, the first one first; and by station what keeps it from getting more than that, or
+/// anything. `ceiling` is the most by station, for safety.
 pub(crate) fn candidates(
     site: &Site,
     rules: &Rules,
     memories: &[Memory],
     reports: &[StationReport],
-    ceiling: &[f64],
+    ceiling: &[(f64, Why)],
     now: Millis,
-) -> Vec<Candidate> {
+) -> (Vec<Candidate>, Vec<Why>) {
     let mut found = Vec::new();
+    let mut whys = vec![Why::NoCar; site.stations.len()];
     for (place, (station, memory)) in site.stations.iter().zip(memories).enumerate() {
         let report = &reports[place];
-        let Some(car) = report.car.as_ref().filter(|_| memory.follows(report)) else {
+        let Some(car) = report.car.as_ref() else {
             continue;
         };
+        if !memory.follows(report) {
+            whys[place] = Why::Unreliable;
+            continue;
+        }
         let (phases, single) = phases(station, memory, car, rules, now);
-        let planned = car.planned.filter(|_| !car.critical);
+        let planned = car.planned.filter(|_| !car.critical && !car.first);
         let planned = planned.map_or(f64::INFINITY, |w| w / (station.power * phases as f64));
         let step = station.options.step.max(0.1);
         let min = (station.min / step - 1e-9).ceil() * step;
-        let most = station
-            .max
-            .min(car.max_current.unwrap_or(f64::INFINITY))
-            .min(planned)
-            .min(slowly(station, min, memory, rules, now))
-            .min(ceiling[place]);
+        let bounds = [
+            (station.max, Why::Nothing),
+            (car.max_current.unwrap_or(f64::INFINITY), Why::Car),
+            (planned, Why::Plan),
+            slowly(station, min, memory, rules, now),
+            ceiling[place],
+        ];
+        let (most, why) =
+            bounds.into_iter().fold(
+                bounds[0],
+                |least, bound| {
+                    if bound.0 < least.0 { bound } else { least }
+                },
+            );
+        whys[place] = why;
         let most = (most / step + 1e-9).floor() * step;
         // Not NaN, and enough for a car to charge.
         if most.is_finite() && most + 1e-9 >= min && most > 0.0 {
@@ -97,7 +118,7 @@ pub(crate) fn candidates(
             .order(&two.rank)
             .then(one.station.cmp(&two.station))
     });
-    found
+    (found, whys)
 }
 
 /// How many phases a car uses, and whether it may be brought down to one. Never while it charges.
@@ -126,34 +147,43 @@ fn phases(
 }
 
 /// Raised slowly; a car that was paused begins with the least.
-fn slowly(station: &StationOf, min: f64, memory: &Memory, rules: &Rules, now: Millis) -> f64 {
+fn slowly(
+    station: &StationOf,
+    min: f64,
+    memory: &Memory,
+    rules: &Rules,
+    now: Millis,
+) -> (f64, Why) {
     let since = |at: Option<Millis>| at.map_or(Millis::MAX, |at| now - at);
     if memory.limit <= 0.0 {
         if since(memory.off_since) < rules.least_off {
-            return 0.0;
+            return (0.0, Why::Rests);
         }
-        return min.max(station.fallback);
+        return (min.max(station.fallback), Why::Slowly);
     }
     let rests = since(memory.cut_at) >= rules.hold && since(memory.raised_at) >= rules.raise_every;
-    if rests && memory.budget.allows_raises() {
+    let most = if rests && memory.budget.allows_raises() {
         memory.limit + rules.raise_by
     } else {
         memory.limit
-    }
+    };
+    (most, Why::Slowly)
 }
 
 fn rank(station: &StationOf, memory: &Memory, car: &Request, rules: &Rules, now: Millis) -> Rank {
     let waits = memory.waits_since.map_or(0, |since| now - since);
     let class = if car.critical {
-        0
+        CRITICAL
+    } else if car.first {
+        FIRST
     } else if memory.on_since.is_some_and(|on| now - on < rules.least_on) {
-        1
-    } else if memory.limit <= 0.0 && waits >= rules.patience {
         2
+    } else if memory.limit <= 0.0 && waits >= rules.patience {
+        PATIENT
     } else if memory.limit > 0.0 {
-        3
-    } else {
         4
+    } else {
+        5
     };
     // Time that is left when it charges with all that the station has.
     let power = station.power * station.terminals as f64 * station.max;
@@ -166,8 +196,11 @@ fn rank(station: &StationOf, memory: &Memory, car: &Request, rules: &Rules, now:
     Rank {
         class,
         // Who has waited for long goes by how long, whatever others have before them.
-        slack: if class == 2 { 0.0 } else { slack },
-        charge: car.state_of_charge.filter(|_| class != 2).unwrap_or(100.0),
+        slack: if class == PATIENT { 0.0 } else { slack },
+        charge: car
+            .state_of_charge
+            .filter(|_| class != PATIENT)
+            .unwrap_or(100.0),
         since: memory.waits_since.unwrap_or(0),
     }
 }
@@ -176,7 +209,16 @@ fn rank(station: &StationOf, memory: &Memory, car: &Request, rules: &Rules, now:
 pub(crate) fn share(candidates: &[Candidate], room: &mut Room<'_>, stations: usize) -> Vec<Share> {
     let mut shares = vec![Share::default(); stations];
     let mut begun = Vec::new();
-    for (place, one) in candidates.iter().enumerate() {
+    let mut before = None;
+    for one in candidates {
+        // Who comes before all others has all that they want before anybody else gets the least.
+        let class = one.rank.class;
+        if before
+            .replace(class)
+            .is_some_and(|before| before <= FIRST && before < class)
+        {
+            raise(&begun, room, &mut shares);
+        }
         let phases = if room.fits(one.station, one.phases, one.min) {
             one.phases
         } else if one.single && room.fits(one.station, 1, one.min) {
@@ -190,15 +232,6 @@ pub(crate) fn share(candidates: &[Candidate], room: &mut Room<'_>, stations: usi
             phases,
         };
         begun.push(one);
-        // Critical cars have all that they want before anybody else gets the least.
-        let critical = one.rank.class == 0;
-        if critical
-            && candidates
-                .get(place + 1)
-                .is_none_or(|next| next.rank.class > 0)
-        {
-            raise(&begun, room, &mut shares);
-        }
     }
     raise(&begun, room, &mut shares);
     shares

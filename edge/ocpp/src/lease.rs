@@ -16,6 +16,7 @@ use crate::{
 const FALLBACK: i32 = 1;
 const CEILING: i32 = 2;
 const LEASES: i32 = 100;
+const FALLBACKS: i32 = 200;
 
 /// A limit of a station.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,11 +74,13 @@ impl Station {
         self.profile(evse, profile, schedule)
     }
 
-    /// The call by which every transaction that nobody leases anything draws no more than this.
+    /// The call by which every transaction that nobody leases anything draws no more than this: at this EVSE or connector, or
+    /// at any of the station.
     ///
     /// # Errors
     /// Why it cannot be said.
-    pub fn fallback(&self, limit: Limit) -> Result<Call, Refusal> {
+    pub fn fallback(&self, evse: Option<i32>, limit: Limit) -> Result<Call, Refusal> {
+        let number = evse.map_or(FALLBACK, |evse| FALLBACKS + evse);
         let mut schedule = json!({
             "chargingRateUnit": "A",
             "chargingSchedulePeriod": [limit.period()],
@@ -88,12 +91,12 @@ impl Station {
             "chargingProfileKind": "Relative",
         });
         if self.version() == Version::V1_6 {
-            profile["chargingProfileId"] = json!(FALLBACK);
+            profile["chargingProfileId"] = json!(number);
         } else {
-            schedule["id"] = json!(FALLBACK);
-            profile["id"] = json!(FALLBACK);
+            schedule["id"] = json!(number);
+            profile["id"] = json!(number);
         }
-        self.profile(0, profile, schedule)
+        self.profile(evse.unwrap_or(0), profile, schedule)
     }
 
     /// The call by which the station as a whole never draws more than this, whatever it is told. It keeps that in flash: to

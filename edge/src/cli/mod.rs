@@ -5,6 +5,7 @@ mod commission;
 mod decode;
 mod keygen;
 mod learn;
+mod pin;
 mod run;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
@@ -71,6 +72,8 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Read a PIN from standard input and print its hash, for `pin` under [page] of the configuration.
+    Pin,
     /// Decode recordings: print samples as JSON lines.
     Decode(decode::Arguments),
     /// Learn what an unknown car says: record its bus, and rank what explains readings of the dashboard.
@@ -120,6 +123,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Check { config } => run::check(&config),
         Command::Commission { config, station } => commission::commission(&config, &station),
         Command::Keygen { out } => keygen::keygen(&out),
+        Command::Pin => pin::pin(),
         Command::Learn(learn) => learn::learn(learn),
         Command::Decode(arguments) => decode::decode(&arguments),
     };

@@ -8,8 +8,11 @@
 //! 4. Its id is written to the disk until it expires; then, not before, it is carried out.
 //! 5. The answer is a record of kind `command.answer` in the critical stream: `{"command": id, "result": …}` with `done`,
 //!    `expired`, `interrupted` or `refused`. When that is durable, the id is marked as answered.
+//!
+//! Commands that somebody at the depot gives (`local`) go over the same desk and into the same book.
 
 mod book;
+mod local;
 
 use std::{
     collections::VecDeque,
@@ -27,9 +30,11 @@ use tokio::sync::{Mutex, mpsc};
 use crate::{
     buffer::{Buffer, Settlement, Stopped},
     clock::Clock,
+    control::{Control, NoPlan},
     supervise::Beat,
 };
 use book::{Book, Known};
+pub use local::Local;
 
 /// Commands that may wait to be looked at, and those that wait for the time.
 const WAITING: usize = 64;
@@ -72,6 +77,7 @@ pub struct Counts {
 #[derive(Debug)]
 struct Papers {
     inbox: mpsc::Receiver<Command>,
+    local: mpsc::Receiver<Local>,
     waiting: VecDeque<Command>,
     expired: VecDeque<[u8; 16]>,
     book: Option<Book>,
@@ -86,6 +92,25 @@ pub struct Desk {
     /// What has become of them.
     pub counts: Counts,
     papers: Mutex<Papers>,
+    local: mpsc::Sender<Local>,
+    control: Option<Arc<Control>>,
+}
+
+/// What was put on the desk.
+enum Next {
+    Cloud(Command),
+    Local(Local),
+    Nothing,
+    Over,
+}
+
+/// Why a command is not carried out.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Plan(#[from] NoPlan),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
 impl Desk {
@@ -96,6 +121,7 @@ impl Desk {
         buffer: Buffer,
     ) -> (Self, mpsc::Sender<Command>) {
         let (put, inbox) = mpsc::channel(WAITING);
+        let (local, asked) = mpsc::channel(WAITING);
         let desk = Self {
             folder,
             clock,
@@ -103,25 +129,42 @@ impl Desk {
             counts: Counts::default(),
             papers: Mutex::new(Papers {
                 inbox,
+                local: asked,
                 waiting: VecDeque::new(),
                 expired: VecDeque::new(),
                 book: None,
             }),
+            local,
+            control: None,
         };
         (desk, put)
+    }
+
+    /// The same for a gateway that holds a depot's limits.
+    #[must_use]
+    pub fn of(mut self, control: Option<Arc<Control>>) -> Self {
+        self.control = control;
+        self
     }
 
     /// Carries out what is put on the desk, until the buffer has stopped.
     pub async fn work(&self, beat: &Beat) {
         let mut papers = self.papers.lock().await;
         loop {
-            let next = tokio::time::timeout(AGAIN, papers.inbox.recv());
-            if let Ok(command) = beat.during(next).await {
-                let Some(command) = command else { return };
-                let known = papers.waiting.iter().any(|one| one.id == command.id);
-                if !known && papers.waiting.len() < WAITING {
-                    papers.waiting.push_back(command);
+            match beat.during(next(&mut papers)).await {
+                Next::Cloud(command) => {
+                    let known = papers.waiting.iter().any(|one| one.id == command.id);
+                    if !known && papers.waiting.len() < WAITING {
+                        papers.waiting.push_back(command);
+                    }
                 }
+                Next::Local(local) => {
+                    if self.local(&mut papers, local, beat).await.is_err() {
+                        return;
+                    }
+                }
+                Next::Nothing => {}
+                Next::Over => return,
             }
             for _ in 0..papers.waiting.len() {
                 let Some(command) = papers.waiting.pop_front() else {
@@ -181,18 +224,38 @@ impl Desk {
         if let Err(error) = book.write(&command.id, command.expires_us, Known::Begun) {
             return self.refuse(command, &error).await;
         }
-        self.carry_out(&command.body).await?;
-        self.counts.done.fetch_add(1, Ordering::Relaxed);
-        self.answer(command, "done", None).await?;
+        match self.carry_out(command).await {
+            Ok(()) => {
+                self.counts.done.fetch_add(1, Ordering::Relaxed);
+                self.answer(command, "done", None).await?;
+            }
+            Err(Failed::Stopped(stopped)) => return Err(stopped),
+            Err(Failed::Plan(error)) => {
+                tracing::warn!(%error, "a plan is not kept");
+                self.counts.refused.fetch_add(1, Ordering::Relaxed);
+                self.answer(command, "refused", Some(error.to_string()))
+                    .await?;
+            }
+        }
         note_answered(book, command);
         Ok(())
     }
 
-    async fn carry_out(&self, body: &CommandBody) -> Result<(), Stopped> {
-        match body {
+    async fn carry_out(&self, command: &Command) -> Result<(), Failed> {
+        match &command.body {
             CommandBody::Ping => Ok(()),
             CommandBody::SendColumns(epoch) => {
-                self.buffer.settle(vec![Settlement::Columns(*epoch)]).await
+                let columns = vec![Settlement::Columns(*epoch)];
+                Ok(self.buffer.settle(columns).await?)
+            }
+            CommandBody::Plan(plan) => {
+                let control = self.control.clone().ok_or(NoPlan::NoDepot)?;
+                let (plan, issued) = (plan.clone(), command.issued_us);
+                let kept = tokio::task::spawn_blocking(move || control.keep_plan(plan, issued));
+                let kept = kept
+                    .await
+                    .map_err(|error| NoPlan::Disk(error.to_string()))?;
+                Ok(kept?)
             }
         }
     }
@@ -212,7 +275,12 @@ impl Desk {
         detail: Option<String>,
     ) -> Result<(), Stopped> {
         let id = hex::encode(command.id);
-        tracing::info!(command = id, body = ?command.body, result, "command");
+        let kind = match command.body {
+            CommandBody::Ping => "ping",
+            CommandBody::SendColumns(_) => "send-columns",
+            CommandBody::Plan(_) => "plan",
+        };
+        tracing::info!(command = id, kind, result, "command");
         let mut payload = serde_json::json!({ "command": id, "result": result });
         if let Some(detail) = detail {
             payload["detail"] = detail.into();
@@ -228,8 +296,21 @@ impl Desk {
     }
 }
 
+/// The next thing on the desk, or a look at what waits.
+async fn next(papers: &mut Papers) -> Next {
+    tokio::select! {
+        command = papers.inbox.recv() => command.map_or(Next::Over, Next::Cloud),
+        Some(local) = papers.local.recv() => Next::Local(local),
+        () = tokio::time::sleep(AGAIN) => Next::Nothing,
+    }
+}
+
 fn note_answered(book: &mut Book, command: &Command) {
-    if let Err(error) = book.write(&command.id, command.expires_us, Known::Answered) {
+    answered(book, &command.id, command.expires_us);
+}
+
+fn answered(book: &mut Book, id: &[u8; 16], expires_us: i64) {
+    if let Err(error) = book.write(id, expires_us, Known::Answered) {
         // It stays as begun: a second delivery is answered as interrupted, and not carried out.
         tracing::error!(%error, "the answer to a command cannot be noted");
     }

@@ -5,7 +5,12 @@ use std::sync::atomic::AtomicI64;
 use shared_protocol::{Body, SigningKey, block::SealedBlock};
 
 use super::*;
-use crate::{buffer, clock::Sources};
+use crate::{
+    buffer,
+    clock::Sources,
+    control::{Act, Refused},
+};
+use tokio::sync::oneshot;
 
 const S: i64 = 1_000_000;
 
@@ -28,6 +33,11 @@ impl Place {
 
     /// The gateway runs, is given these commands, and ends; returns its answers as `(first byte of the id, result)`.
     async fn run(&self, commands: &[Command], until: u64) -> Vec<(u8, String)> {
+        self.run_with(commands, &[], until).await
+    }
+
+    /// The same with commands of somebody at the depot, of which this gateway can carry out none.
+    async fn run_with(&self, commands: &[Command], local: &[Act], until: u64) -> Vec<(u8, String)> {
         let system = self.system.clone();
         let sources = Sources {
             system: Box::new(move || system.load(Ordering::Relaxed)),
@@ -56,6 +66,17 @@ impl Place {
         for command in commands {
             put.send(command.clone()).await.unwrap();
         }
+        for act in local {
+            let (answer, answered) = oneshot::channel();
+            let local = Local {
+                act: *act,
+                station: "one".parse().unwrap(),
+                token: None,
+                answer,
+            };
+            desk.counter().send(local).await.unwrap();
+            assert_eq!(answered.await.unwrap(), Err(Refused::NoStation));
+        }
         let settled = || {
             let counts = &desk.counts;
             counts.done.load(Ordering::Relaxed) + counts.refused.load(Ordering::Relaxed)
@@ -81,8 +102,15 @@ impl Place {
                 continue;
             };
             for record in records {
-                assert_eq!(record.kind, "command.answer");
                 let payload: serde_json::Value = serde_json::from_str(&record.payload).unwrap();
+                if record.kind == "command.local" {
+                    assert_eq!(payload["who"], "local supervisor");
+                    let what = [&payload["what"], &payload["station"], &payload["result"]];
+                    let what = what.map(|word| word.as_str().unwrap());
+                    answers.push((0, what.join(" ")));
+                    continue;
+                }
+                assert_eq!(record.kind, "command.answer");
                 let id = hex::decode(payload["command"].as_str().unwrap()).unwrap();
                 answers.push((id[0], payload["result"].as_str().unwrap().to_owned()));
             }
@@ -129,6 +157,42 @@ async fn a_command_is_carried_out_once_whatever_happens() {
     drop(book);
     let answers = place.run(&[fourth.clone(), fourth], 1).await;
     assert_eq!(answers, answered(&[(4, "interrupted")]));
+}
+
+#[tokio::test]
+async fn what_somebody_at_the_depot_gives_is_kept_with_who_and_what_became_of_it() {
+    let place = Place::new();
+    place.system.store(place.now, Ordering::Relaxed);
+    let acts = [Act::First, Act::Stop];
+    let answers = place.run_with(&[], &acts, 2).await;
+    let kept = [
+        "first one begun",
+        "first one refused",
+        "stop one begun",
+        "stop one refused",
+    ];
+    assert_eq!(answers, answered(&kept.map(|what| (0, what))));
+    // Both are in the book, answered.
+    let book = std::fs::read_to_string(place.folder.path().join("commands")).unwrap();
+    assert_eq!(book.matches(" begun\n").count(), 2, "{book}");
+    assert_eq!(book.matches(" answered\n").count(), 2, "{book}");
+}
+
+#[tokio::test]
+async fn a_plan_is_refused_where_no_limits_are_held() {
+    let place = Place::new();
+    place.system.store(place.now, Ordering::Relaxed);
+    let plan = shared_protocol::Plan {
+        from_us: 0,
+        until_us: i64::MAX,
+        stations: Vec::new(),
+    };
+    let plan = Command {
+        body: CommandBody::Plan(plan),
+        ..place.command(1, 600 * S)
+    };
+    let answers = place.run(&[plan], 1).await;
+    assert_eq!(answers, answered(&[(1, "refused")]));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What devices have said, and what stations are to be told: between the loops that read and the one that decides.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -10,12 +10,14 @@ use std::{
 
 use depot_config::depot::{Connection, Depot, Phase};
 use load_manager::{Inputs, Measured, MeterReading, Millis, Request, StationReport};
+use serde::{Deserialize, Serialize};
 use shared_protocol::AssetKey;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::{
     Counts, EARLIER, PATIENCE, counted,
     hear::{Role, Said, role},
+    local::Refused,
     lock,
 };
 
@@ -42,7 +44,52 @@ impl Order {
     }
 }
 
-/// What a station is told once after each boot, at most: it keeps it in flash.
+/// What somebody at the depot asks of a station.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) asking: Asking,
+    pub(super) answer: oneshot::Sender<Result<(), Refused>>,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asking {
+    /// Begin a transaction with this token.
+    Start { token: String },
+    /// End the transaction that goes on.
+    Stop,
+}
+
+/// A transaction that goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Open {
+    pub(super) id: String,
+    pub(super) token: Option<String>,
+}
+
+/// The settings that stations have taken, so that they are not written to their flash again at each start of the gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Told(BTreeMap<AssetKey, Taken>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Taken {
+    /// The serial number of the device that took them, if it said one.
+    serial: Option<String>,
+    ceiling: Option<String>,
+    interval: Option<String>,
+}
+
+impl Taken {
+    fn value(&mut self, setting: Setting) -> &mut Option<String> {
+        match setting {
+            Setting::Ceiling => &mut self.ceiling,
+            Setting::Interval => &mut self.interval,
+        }
+    }
+}
+
+/// What a station is told once, and again when another device may stand there: it keeps it in flash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Setting {
     /// The most that it draws, whatever else it is told.
@@ -75,6 +122,7 @@ enum Link {
 
 #[derive(Debug)]
 struct Station {
+    id: AssetKey,
     /// How many currents it has: one also between two phases.
     terminals: usize,
     /// Least with which it charges, in A.
@@ -88,6 +136,12 @@ struct Station {
     link: Mutex<Link>,
     /// What it has answered to since it has booted.
     settled: Mutex<[bool; 2]>,
+    /// It has booted since the gateway's start.
+    booted: AtomicBool,
+    /// The newest transaction that goes on.
+    transaction: Mutex<Option<Open>>,
+    /// What is to be asked of it.
+    asks: Mutex<VecDeque<Ask>>,
     /// It has not taken what to fall back to.
     never_falls_back: AtomicBool,
     said: Mutex<Said>,
@@ -115,10 +169,13 @@ pub(super) struct Board {
     /// A meter has spoken.
     pub(super) news: Notify,
     pub(super) counts: Counts,
+    /// What stations have taken, and whether there is something new.
+    told: Mutex<(Told, bool)>,
 }
 
 impl Board {
-    pub(super) fn new(depot: &Depot) -> Self {
+    /// `told` is what stations took of an earlier run.
+    pub(super) fn new(depot: &Depot, told: Told) -> Self {
         let mut places = HashMap::new();
         let circuits: HashMap<_, _> = depot
             .circuits
@@ -145,6 +202,7 @@ impl Board {
             places.insert(station.id.clone(), Place::Station(stations.len()));
             let three = station.connection() == Connection::ThreePhase;
             stations.push(Station {
+                id: station.id.clone(),
                 terminals: if three { 3 } else { 1 },
                 min: station.min_current,
                 power: depot.station_power(station, 1.0),
@@ -152,6 +210,9 @@ impl Board {
                 max: station.max_current,
                 link: Mutex::default(),
                 settled: Mutex::default(),
+                booted: AtomicBool::new(false),
+                transaction: Mutex::default(),
+                asks: Mutex::default(),
                 never_falls_back: AtomicBool::new(false),
                 said: Mutex::default(),
                 serial: Mutex::default(),
@@ -166,7 +227,36 @@ impl Board {
             places,
             news: Notify::new(),
             counts: Counts::default(),
+            told: Mutex::new((told, false)),
         }
+    }
+
+    /// What is known of a station.
+    pub(super) fn report(&self, station: usize, now: Millis) -> StationReport {
+        self.stations[station].report(now)
+    }
+
+    /// The newest transaction that goes on at a station.
+    pub(super) fn transaction(&self, station: usize) -> Option<Open> {
+        lock(&self.stations[station].transaction).clone()
+    }
+
+    /// Leaves at a station's place what is to be asked of it.
+    pub(super) fn ask(&self, station: usize, ask: Ask) {
+        let station = &self.stations[station];
+        lock(&station.asks).push_back(ask);
+        lock(&station.wake).notify_one();
+    }
+
+    /// What stations have taken, if that is not written down yet.
+    pub(super) fn newly_told(&self) -> Option<Told> {
+        let mut told = lock(&self.told);
+        std::mem::take(&mut told.1).then(|| told.0.clone())
+    }
+
+    /// It could not be written down.
+    pub(super) fn told_again(&self) {
+        lock(&self.told).1 = true;
     }
 
     /// What is known now. `into_quarter` is how much of the utility's window has passed.
@@ -329,7 +419,26 @@ impl Post {
     pub fn connected(&self, transactions: Option<usize>) {
         if let Some(station) = self.station() {
             *lock(&station.link) = transactions.map_or(Link::Away, Link::Connected);
+            if transactions.is_none() {
+                // Whoever waits for an answer hears that there is none.
+                lock(&station.asks).clear();
+            }
         }
+    }
+
+    /// The newest transaction that goes on at the station.
+    pub(super) fn goes_on(&self, transaction: Option<Open>) {
+        if let Some(station) = self.station() {
+            let mut known = lock(&station.transaction);
+            if *known != transaction {
+                *known = transaction;
+            }
+        }
+    }
+
+    /// What is to be asked of the station.
+    pub(super) fn asked(&self) -> Option<Ask> {
+        lock(&self.station()?.asks).pop_front()
     }
 
     /// The station has taken what to fall back to, or has not.
@@ -350,24 +459,60 @@ impl Post {
         self.station().map_or(0.0, |station| station.max)
     }
 
-    /// What the station has to be told once after each boot and has not answered to yet.
-    pub(super) fn unsettled(&self) -> Option<Setting> {
-        let settled = *lock(&self.station()?.settled);
-        let mut all = [Setting::Ceiling, Setting::Interval].into_iter();
-        all.find(|setting| !settled[*setting as usize])
+    /// What the station has to be told and has not answered to yet; `value` is what it is to have. What the same device took
+    /// from an earlier run, it has.
+    pub(super) fn unsettled(&self, value: impl Fn(Setting) -> String) -> Option<Setting> {
+        let station = self.station()?;
+        let mut settled = lock(&station.settled);
+        [Setting::Ceiling, Setting::Interval]
+            .into_iter()
+            .find(|setting| {
+                let settled = &mut settled[*setting as usize];
+                *settled = *settled || self.has(station, *setting, &value(*setting));
+                !*settled
+            })
     }
 
-    /// The station has answered to this, whether it took it or not.
-    pub(super) fn settled(&self, setting: Setting) {
-        if let Some(station) = self.station() {
-            lock(&station.settled)[setting as usize] = true;
+    /// Whether a station has taken this value before, and is known to be the device that did. One that has booted without
+    /// a serial number may be another one.
+    fn has(&self, station: &Station, setting: Setting, value: &str) -> bool {
+        let mut told = lock(&self.board.told);
+        let Some(taken) = told.0.0.get_mut(&station.id) else {
+            return false;
+        };
+        let serial = lock(&station.serial).clone();
+        let same = match (&serial, &taken.serial) {
+            (Some(now), Some(before)) => now == before,
+            _ => !station.booted.load(Ordering::Acquire),
+        };
+        same && taken.value(setting).as_deref() == Some(value)
+    }
+
+    /// The station has answered to this: it took this value, or `None`: it did not.
+    pub(super) fn settled(&self, setting: Setting, value: Option<String>) {
+        let Some(station) = self.station() else {
+            return;
+        };
+        lock(&station.settled)[setting as usize] = true;
+        let serial = lock(&station.serial).clone();
+        let mut told = lock(&self.board.told);
+        let taken = told.0.0.entry(station.id.clone()).or_default();
+        let before = taken.clone();
+        if taken.serial != serial {
+            *taken = Taken {
+                serial,
+                ..Taken::default()
+            };
         }
+        *taken.value(setting) = value;
+        told.1 |= told.0.0.get(&station.id) != Some(&before);
     }
 
     /// The station has booted: nothing is settled.
     pub(super) fn booted(&self) {
         if let Some(station) = self.station() {
             *lock(&station.settled) = [false; 2];
+            station.booted.store(true, Ordering::Release);
         }
     }
 
@@ -434,153 +579,4 @@ impl Post {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    const DEPOT: &str = r#"
-        depot = { id = "d", name = "D", time_zone = "UTC", latitude = 0.5, longitude = 0.5, voltage_system = "220Y/127" }
-        circuit = [{ id = "main", breaker = 100 }]
-        meter = [{ id = "grid", circuit = "main", modbus = { address = "tcp://10.0.0.1", unit = 3, map = "patio-virtual-meter" } }]
-        [[station]]
-        id = "one"
-        circuit = "main"
-        phases = "L1-L2"
-        connectors = ["Type 1"]
-        max_current = 32
-        fallback_current = 6
-        modbus = { address = "tcp://10.0.0.1", unit = 1, map = "patio-virtual-charger" }
-    "#;
-
-    fn board() -> Arc<Board> {
-        let depot = Depot::parse(Path::new("depot.toml"), DEPOT);
-        Arc::new(Board::new(
-            &depot.unwrap_or_else(|faults| panic!("{faults}")),
-        ))
-    }
-
-    /// Says whole numbers of these signals.
-    fn say(board: &Arc<Board>, asset: &str, at: Millis, values: &[(&str, i32)]) {
-        let post = Post::of(board, &asset.parse().unwrap()).unwrap();
-        let values = values
-            .iter()
-            .map(|(name, value)| (*name, f64::from(*value)));
-        post.hear(at, values);
-    }
-
-    #[test]
-    fn what_a_station_says_is_what_is_reported() {
-        let board = board();
-        let report = |now| board.inputs(now, None).stations[0].clone();
-        assert_eq!(report(0), StationReport::default());
-        for (status, car) in [
-            (0, false),
-            (1, true),
-            (2, true),
-            (3, true),
-            (4, true),
-            (5, false),
-            (6, false),
-            (7, false),
-            (8, false),
-        ] {
-            say(&board, "one", 1000, &[("ChargePointStatus", status)]);
-            let report = report(1000);
-            assert!(report.linked);
-            assert_eq!(report.car.is_some(), car, "{status}");
-            let most = report.car.and_then(|car| car.max_current);
-            assert_eq!(most, (status == 4).then_some(6.0), "{status}");
-        }
-        // Whether there is a car is not known any more, as long as anything else is said.
-        say(&board, "one", 11_001, &[("Current.Import.L1", 9)]);
-        let later = report(11_001);
-        assert!(later.linked && later.car.is_some());
-        let measured = later.measured.map(|measured| measured.current);
-        assert_eq!(measured, Some([9.0, 0.0, 0.0]));
-        assert!(!report(21_002).linked && report(21_002).car.is_none());
-    }
-
-    #[test]
-    fn a_station_that_is_connected_has_a_car_while_a_transaction_goes_on() {
-        let board = board();
-        let post = Post::of(&board, &"one".parse().unwrap()).unwrap();
-        let report = || board.inputs(1_000_000, None).stations[0].clone();
-        say(&board, "one", 0, &[("ChargePointStatus", 4)]);
-        for (transactions, linked, most) in [
-            (Some(0), true, None),
-            (Some(1), true, Some(Some(6.0))),
-            (None, false, None),
-        ] {
-            post.connected(transactions);
-            let report = report();
-            assert_eq!(report.linked, linked, "{transactions:?}");
-            let car = report.car.map(|car| car.max_current);
-            assert_eq!(car, most, "{transactions:?}");
-        }
-        // Whatever it said last, a transaction has a car.
-        say(&board, "one", 0, &[("ChargePointStatus", 0)]);
-        post.connected(Some(1));
-        assert_eq!(report().car.map(|car| car.max_current), Some(None));
-        assert!(!report().never_falls_back);
-        post.falls_back(false);
-        assert!(report().never_falls_back);
-    }
-
-    #[test]
-    fn power_stands_for_the_one_current_of_a_station() {
-        let board = board();
-        say(&board, "one", 1000, &[("Power.Active.Import", 2200)]);
-        let measured = board.inputs(1000, None).stations[0].measured.unwrap();
-        assert!((measured.current[0] - 10.0).abs() < 1e-9, "{measured:?}");
-    }
-
-    #[test]
-    fn a_meter_that_stands_still_says_nothing() {
-        let board = board();
-        let at = || {
-            board
-                .inputs(20_000, None)
-                .meters
-                .first()
-                .map(|meter| meter.at)
-        };
-        let all = |volts| [("AphA", 5), ("AphB", -6), ("AphC", 7), ("PhVphA", volts)];
-        say(&board, "grid", 1000, &all(127)[..2]);
-        assert_eq!(at(), None);
-        say(&board, "grid", 2000, &all(127));
-        say(&board, "grid", 3000, &all(127));
-        assert_eq!(at(), Some(2000));
-        say(&board, "grid", 4000, &all(128));
-        assert_eq!(at(), Some(4000));
-        assert_eq!(board.inputs(4000, None).meters[0].current, [5.0, 6.0, 7.0]);
-        // Where no voltage is read it may well stand still.
-        say(&board, "grid", 5000, &all(128)[..3]);
-        say(&board, "grid", 6000, &all(128)[..3]);
-        assert_eq!(at(), Some(6000));
-    }
-
-    #[test]
-    fn an_order_waits_until_it_is_taken_and_the_newest_counts() {
-        let board = board();
-        let post = Post::of(&board, &"one".parse().unwrap()).unwrap();
-        assert_eq!(post.order(0), None);
-        for number in [1, 2] {
-            let order = Order {
-                number,
-                amperes: 10.0,
-                at: 0,
-                lease: 60_000,
-            };
-            board.tell(0, order);
-        }
-        assert_eq!(post.order(0).map(|order| order.number), Some(2));
-        assert_eq!(post.order(0), None);
-        let acknowledged = || board.inputs(0, None).stations[0].acknowledged;
-        assert_eq!(acknowledged(), None);
-        post.acknowledge(2);
-        assert_eq!(acknowledged(), Some(2));
-        post.forgotten();
-        assert_eq!(acknowledged(), None);
-    }
-}
+mod tests;

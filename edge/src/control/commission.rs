@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -217,21 +217,27 @@ fn round(control: &Control, folder: &Path, now: Millis) -> io::Result<()> {
     Ok(())
 }
 
-/// Looks for tests that are asked for until the gateway stops.
+/// Looks for tests that are asked for, and writes down what is to be remembered, until the gateway stops.
 pub async fn keep(
     control: Arc<Control>,
     folder: PathBuf,
     clock: Arc<crate::clock::Clock>,
     beat: Beat,
 ) {
+    let written = Arc::new(Mutex::new(None));
     loop {
         beat.during(sleep(EVERY)).await;
         let (control, folder) = (control.clone(), folder.clone());
-        let now = clock.now_us() / 1000;
-        let done = tokio::task::spawn_blocking(move || round(&control, &folder, now));
+        let (now, written) = (clock.now_us() / 1000, written.clone());
+        let done = tokio::task::spawn_blocking(move || {
+            control.write_down(now, &mut lock(&written))?;
+            round(&control, &folder, now)
+        });
         match beat.during(done).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "what was found of a station cannot be kept"),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "what is to be remembered cannot be written down")
+            }
             Err(error) => tracing::error!(%error, "tests of stations stand still"),
         }
     }

@@ -8,6 +8,9 @@
 //! | `steer` | a charger on a Modbus line is told |
 //! | `leash` | a station that speaks OCPP is told |
 //! | `commission` | stations are tested: whether they end by themselves what they were told |
+//! | `plan` | what the cloud plans: an order of cars, and power over time |
+//! | `wish`, `local`, `remote` | what somebody at the depot wants: start, stop, this car first |
+//! | `memory` | what is remembered over a restart |
 //! | `show` | what people are shown of it |
 //!
 //! 1. A source posts what it reads of a meter or a station ([`Post::hear`]).
@@ -21,24 +24,31 @@ mod board;
 pub mod commission;
 mod hear;
 mod leash;
+mod local;
+mod memory;
+mod plan;
+mod remote;
 #[cfg(test)]
 mod sample;
 mod show;
 mod steer;
+#[cfg(test)]
+mod tests;
+mod wish;
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use depot_config::depot::Depot;
-use load_manager::{Manager, Millis, Rules, Site, SiteError, StationOptions};
+use depot_config::depot::{Depot, Phase};
+use load_manager::{Kept, Manager, Millis, Rules, Site, SiteError, StationOptions};
 use modbus::Device;
-use shared_protocol::AssetKey;
+use shared_protocol::{AssetKey, Plan};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::{clock::Clock, supervise::Beat};
@@ -46,8 +56,15 @@ use board::Board;
 pub use board::{Order, Post};
 use commission::{Trials, Verdicts};
 pub use leash::Leash;
-pub use show::{CircuitShown, Shown};
+pub use local::{Act, Refused};
+pub use memory::Remembered;
+use memory::{Keeper, Window};
+use plan::Held;
+pub use plan::NoPlan;
+use show::Beside;
+pub use show::{CircuitShown, Reason, Shown, StationShown};
 pub use steer::Steer;
+use wish::Wishes;
 
 /// An order that is older is not carried out any more.
 const PATIENCE: Millis = 5_000;
@@ -58,6 +75,9 @@ const EARLIER: Millis = 10_000;
 const EVERY: Duration = Duration::from_secs(1);
 /// It is not decided more often.
 const AT_MOST: Duration = Duration::from_millis(200);
+/// The sums of the utility's window are written down so often: what a restart does not know of counts as the most that was
+/// seen, and cards wear out.
+const WRITTEN: Millis = 30_000;
 /// The utility's window (CFE bills 15-minute averages).
 const QUARTER: Millis = 900_000;
 
@@ -81,6 +101,17 @@ pub struct Vouched {
     pub signed: bool,
     /// What was found of stations at their commissioning.
     pub verdicts: Verdicts,
+    /// What an earlier run remembered.
+    pub remembered: Remembered,
+}
+
+/// The places of one station on the board: one, or one for each connector.
+#[derive(Debug)]
+pub struct Connectors {
+    posts: Vec<Post>,
+    /// Most that all of them draw together per phase, in A.
+    ceiling: f64,
+    phases: usize,
 }
 
 /// A depot whose limits this gateway holds.
@@ -93,6 +124,16 @@ pub struct Control {
     board: Arc<Board>,
     manager: Mutex<Manager>,
     shown: Mutex<Shown>,
+    plan: Mutex<Option<Held>>,
+    wishes: Mutex<Wishes>,
+    /// What an earlier run has seen of the utility's window, until the time of day is known.
+    window: Mutex<Option<Window>>,
+    /// What is to be written down of it.
+    latest: Mutex<Option<Window>>,
+    /// Wishes have ended.
+    ended: AtomicBool,
+    /// Who writes down, one thing at a time.
+    keeper: Mutex<Keeper>,
 }
 
 impl Control {
@@ -104,19 +145,32 @@ impl Control {
         devices: &HashMap<AssetKey, Arc<Device>>,
         now: Millis,
     ) -> Result<Self, SiteError> {
+        let usual = StationOptions::default();
         let options = depot.stations.iter().map(|station| {
             let control = devices.get(&station.id).and_then(|device| device.control());
             StationOptions {
                 limit_outlives_car: control.is_some(),
                 // Nothing ends what it was told.
                 ignores_duration: control.is_some_and(|control| !steer::falls_back(control)),
-                ..StationOptions::default()
+                writes_per_day: station.writes_per_day.unwrap_or(usual.writes_per_day),
+                ..usual.clone()
             }
         });
         let site = Site::new(&depot, &options.collect::<Vec<_>>())?;
+        let rules = Rules {
+            unbalance: depot.site.unbalance,
+            ..Rules::default()
+        };
+        let remembered = vouched.remembered;
         Ok(Self {
-            board: Arc::new(Board::new(&depot)),
-            manager: Mutex::new(Manager::new(site, Rules::default(), now)),
+            board: Arc::new(Board::new(&depot, remembered.told)),
+            plan: Mutex::new(remembered.plan),
+            wishes: Mutex::new(remembered.wishes),
+            window: Mutex::new(remembered.window),
+            latest: Mutex::default(),
+            ended: AtomicBool::new(false),
+            keeper: Mutex::new(Keeper(remembered.folder)),
+            manager: Mutex::new(Manager::new(site, rules, now)),
             shown: Mutex::default(),
             signed: vouched.signed,
             trials: Mutex::new(Trials::new(vouched.verdicts)),
@@ -127,6 +181,74 @@ impl Control {
     /// The place of a meter or station on the board; `None`: the depot does not have it.
     pub fn post(&self, asset: &AssetKey) -> Option<Post> {
         Post::of(&self.board, asset)
+    }
+
+    /// The places of the station whose first connector is this asset; its n-th is the asset with `.n` after it, where the depot
+    /// has that. `None`: the depot does not have it.
+    pub fn connectors(&self, asset: &AssetKey) -> Option<Connectors> {
+        let mut keys = vec![asset.clone()];
+        let mut posts = vec![self.post(asset)?];
+        while let Some((key, post)) = format!("{asset}.{}", posts.len() + 1)
+            .parse::<AssetKey>()
+            .ok()
+            .and_then(|key| self.post(&key).map(|post| (key, post)))
+        {
+            keys.push(key);
+            posts.push(post);
+        }
+        let phases = posts.iter().map(Post::phases).max().unwrap_or(1);
+        let mut ceiling: f64 = posts.iter().map(Post::max).sum();
+        // The circuit that feeds these and nothing else is the station's own supply.
+        let stations = || self.depot.stations.iter();
+        let own = stations()
+            .find(|one| one.id == *asset)
+            .map(|one| &one.circuit);
+        let own = self.depot.circuits.iter().find(|one| Some(&one.id) == own);
+        if let Some(circuit) = own.filter(|_| posts.len() > 1) {
+            let mut fed = stations().filter(|one| one.circuit == circuit.id);
+            let mut circuits = self.depot.circuits.iter();
+            if fed.all(|one| keys.contains(&one.id))
+                && !circuits.any(|one| one.parent.as_ref() == Some(&circuit.id))
+            {
+                let phases = Phase::ALL.into_iter();
+                let phases = phases.filter(|phase| circuit.phases.contains(*phase));
+                let most = phases.map(|phase| circuit.continuous(phase));
+                ceiling = most.fold(ceiling, f64::min);
+            }
+        }
+        Some(Connectors {
+            posts,
+            ceiling,
+            phases,
+        })
+    }
+
+    /// Keeps a plan instead of the one before; returns when it is on the disk. It waits for the disk.
+    ///
+    /// # Errors
+    /// Why it is not kept; the one before holds then.
+    pub fn keep_plan(&self, plan: Plan, issued_us: i64) -> Result<(), NoPlan> {
+        let known = |id: &AssetKey| self.depot.stations.iter().any(|one| one.id == *id);
+        if let Some(other) = plan.stations.iter().find(|one| !known(&one.station)) {
+            return Err(NoPlan::Station(other.station.clone()));
+        }
+        let keeper = lock(&self.keeper);
+        let before = lock(&self.plan).as_ref().map(|held| held.issued_us);
+        if before.is_some_and(|before| before > issued_us) {
+            return Err(NoPlan::Older);
+        }
+        let held = Held { issued_us, plan };
+        keeper
+            .plan(&held)
+            .map_err(|error| NoPlan::Disk(error.to_string()))?;
+        *lock(&self.plan) = Some(held);
+        self.board.news.notify_one();
+        Ok(())
+    }
+
+    /// The depot's name.
+    pub fn name(&self) -> &str {
+        &self.depot.site.name
     }
 
     /// What became of orders.
@@ -144,12 +266,19 @@ impl Control {
     pub fn step(&self, now: Millis, wall_us: Option<i64>) {
         let into = wall_us.map(|wall| (wall / 1000).rem_euclid(QUARTER));
         let mut inputs = self.board.inputs(now, into);
+        self.wanted(&mut inputs, now, wall_us);
         let mut trials = lock(&self.trials);
         trials.judge(&mut inputs, now, |place| {
             let station = &self.depot.stations[place];
             (station.id.clone(), self.board.serial(place))
         });
-        let decision = lock(&self.manager).step(&inputs, now);
+        let decision = {
+            let mut manager = lock(&self.manager);
+            self.go_on(&mut manager, now, wall_us);
+            let decision = manager.step(&inputs, now);
+            self.note(manager.window(), wall_us);
+            decision
+        };
         for write in &decision.writes {
             let order = Order {
                 number: write.number,
@@ -162,9 +291,93 @@ impl Control {
             }
         }
         drop(trials);
-        let shown = show::shown(&self.depot, self.signed, &inputs, &decision);
+        let wishes = lock(&self.wishes).clone();
+        let beside = |place: usize| Beside {
+            transaction: self.board.transaction(place).map(|open| open.id),
+            want: wishes.want(&self.depot.stations[place].id),
+        };
+        let mut shown = show::shown(&self.depot, self.signed, &inputs, &decision, beside);
+        let plan = lock(&self.plan);
+        let held = plan.as_ref().zip(wall_us);
+        let held = held.filter(|(held, wall_us)| held.plan.holds(*wall_us));
+        shown.plan_until_us = held.map(|(held, _)| held.plan.until_us);
+        drop(plan);
         let before = std::mem::replace(&mut *lock(&self.shown), shown.clone());
         show::say(&before, &shown);
+    }
+
+    /// What the plan and somebody at the depot want of the cars that are there.
+    fn wanted(&self, inputs: &mut load_manager::Inputs, now: Millis, wall_us: Option<i64>) {
+        let place = |id: &AssetKey| self.depot.stations.iter().position(|one| one.id == *id);
+        let times = (now, wall_us);
+        plan::apply(lock(&self.plan).as_ref(), inputs, times, |id| {
+            let place = place(id)?;
+            let open = self.board.transaction(place);
+            Some((place, open.and_then(|open| open.token)))
+        });
+        let ended = lock(&self.wishes).apply(inputs, times, |id| {
+            let place = place(id)?;
+            Some((place, self.board.transaction(place).map(|open| open.id)))
+        });
+        if ended {
+            self.ended.store(true, Ordering::Release);
+        }
+    }
+
+    /// Once the time of day is known, the window of an earlier run goes on, if it is the same one.
+    fn go_on(&self, manager: &mut Manager, now: Millis, wall_us: Option<i64>) {
+        let Some(wall) = wall_us.map(|wall| wall / 1000) else {
+            return;
+        };
+        let Some(window) = lock(&self.window).take() else {
+            return;
+        };
+        if window.quarter == wall.div_euclid(QUARTER) {
+            let kept = Kept {
+                into: window.into,
+                energy: window.energy,
+                unseen: window.unseen,
+                greatest: window.greatest,
+            };
+            manager.resume(&kept, wall.rem_euclid(QUARTER), now);
+        }
+    }
+
+    fn note(&self, kept: Option<Kept>, wall_us: Option<i64>) {
+        let window = kept.zip(wall_us).map(|(kept, wall_us)| Window {
+            quarter: (wall_us / 1000).div_euclid(QUARTER),
+            into: kept.into,
+            energy: kept.energy,
+            unseen: kept.unseen,
+            greatest: kept.greatest,
+        });
+        *lock(&self.latest) = window;
+    }
+
+    /// Writes down what is to be remembered over a restart; `written` is when that was done last for the window. It waits for
+    /// the disk.
+    fn write_down(&self, now: Millis, written: &mut Option<Millis>) -> std::io::Result<()> {
+        let keeper = lock(&self.keeper);
+        if self.ended.swap(false, Ordering::AcqRel) {
+            let wishes = lock(&self.wishes).clone();
+            if let Err(error) = keeper.wishes(&wishes) {
+                self.ended.store(true, Ordering::Release);
+                return Err(error);
+            }
+        }
+        if let Some(told) = self.board.newly_told()
+            && let Err(error) = keeper.told(&told)
+        {
+            self.board.told_again();
+            return Err(error);
+        }
+        if written.is_none_or(|at| now - at >= WRITTEN)
+            && let Some(window) = *lock(&self.latest)
+        {
+            keeper.window(&window)?;
+            *written = Some(now);
+        }
+        Ok(())
     }
 }
 

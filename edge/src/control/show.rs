@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use depot_config::depot::{Depot, Phase};
-use load_manager::{Alarm, Decision, Inputs};
+use load_manager::{Alarm, Decision, Inputs, Why};
+
+use super::wish::Want;
 
 /// The depot as it stands.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
@@ -24,8 +26,134 @@ pub struct Shown {
     pub signed: bool,
     /// Circuits with a meter that speaks.
     pub circuits: Vec<CircuitShown>,
+    /// Stations, in the order of the depot's file.
+    pub stations: Vec<StationShown>,
+    /// Until when the cloud's plan holds, in microseconds since 1970; `None`: cars share what there is.
+    pub plan_until_us: Option<i64>,
     /// What people should look at, in words.
     pub alarms: BTreeSet<String>,
+    /// The same for programs.
+    #[serde(skip)]
+    pub raised: Vec<Alarm>,
+}
+
+/// A station.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct StationShown {
+    /// Its id.
+    pub id: String,
+    /// Somebody hears it.
+    pub linked: bool,
+    /// A car stands there that wants energy.
+    pub car: bool,
+    /// The transaction that goes on, where stations tell.
+    pub transaction: Option<String>,
+    /// State of charge of the car, in percent, where stations tell.
+    pub state_of_charge: Option<f64>,
+    /// What it may draw, per phase, in A; 0: it pauses.
+    pub limit: f64,
+    /// The greatest current of its phases that was measured lately, in A.
+    pub measured: Option<f64>,
+    /// What keeps it from getting more.
+    pub why: Reason,
+    /// Somebody at the depot wants its car first.
+    pub first: bool,
+    /// Somebody at the depot has stopped it.
+    pub stopped: bool,
+}
+
+/// What keeps a station from getting more.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "is", content = "of", rename_all = "snake_case")]
+pub enum Reason {
+    /// Nobody hears it: it does what it does by itself.
+    Unheard,
+    /// There is no car.
+    NoCar,
+    /// Somebody at the depot has stopped it.
+    Stopped,
+    /// Nothing does: it has all that it can draw.
+    Nothing,
+    /// The car takes no more.
+    Car,
+    /// The plan.
+    Plan,
+    /// It is raised step by step.
+    Slowly,
+    /// It was paused a moment ago.
+    Rests,
+    /// Others come before it, or have not given up yet what it is to get.
+    Others,
+    /// The contract with the utility.
+    Contract,
+    /// A phase that carries more than others.
+    Unbalance,
+    /// This circuit carries all that it may.
+    Circuit(String),
+    /// The meter of this circuit is silent.
+    Silent(String),
+    /// The breaker of this circuit is hot.
+    Hot(String),
+    /// It does not do what it is told.
+    Unreliable,
+}
+
+/// What is known of a station besides what was decided.
+pub(super) struct Beside {
+    pub(super) transaction: Option<String>,
+    pub(super) want: Option<Want>,
+}
+
+fn reason(depot: &Depot, why: Why) -> Reason {
+    let circuit = |place: usize| depot.circuits[place].id.to_string();
+    match why {
+        Why::NoCar => Reason::NoCar,
+        Why::Nothing => Reason::Nothing,
+        Why::Car => Reason::Car,
+        Why::Plan => Reason::Plan,
+        Why::Slowly => Reason::Slowly,
+        Why::Rests => Reason::Rests,
+        Why::Others => Reason::Others,
+        Why::Contract => Reason::Contract,
+        Why::Unbalance => Reason::Unbalance,
+        Why::Circuit(place) => Reason::Circuit(circuit(place)),
+        Why::Silent(place) => Reason::Silent(circuit(place)),
+        Why::Hot(place) => Reason::Hot(circuit(place)),
+        Why::Unreliable => Reason::Unreliable,
+    }
+}
+
+fn stations(
+    depot: &Depot,
+    inputs: &Inputs,
+    decision: &Decision,
+    beside: impl Fn(usize) -> Beside,
+) -> Vec<StationShown> {
+    let limits = decision.limits.iter().zip(&inputs.stations);
+    let shown = depot.stations.iter().zip(limits).enumerate();
+    let shown = shown.map(|(place, (station, (limit, report)))| {
+        let Beside { transaction, want } = beside(place);
+        let why = match want {
+            _ if !report.linked => Reason::Unheard,
+            Some(Want::Stopped) if report.car.is_some() => Reason::Stopped,
+            _ => reason(depot, limit.why),
+        };
+        let car = report.car.as_ref();
+        let measured = report.measured.map(|measured| measured.current);
+        StationShown {
+            id: station.id.to_string(),
+            linked: report.linked,
+            car: car.is_some(),
+            transaction,
+            state_of_charge: car.and_then(|car| car.state_of_charge),
+            limit: limit.current,
+            measured: measured.map(|current| current.into_iter().fold(0.0, f64::max)),
+            why,
+            first: want == Some(Want::First),
+            stopped: want == Some(Want::Stopped),
+        }
+    });
+    shown.collect()
 }
 
 /// A circuit with a meter.
@@ -54,7 +182,13 @@ fn words(alarm: &Alarm) -> String {
     }
 }
 
-pub(super) fn shown(depot: &Depot, signed: bool, inputs: &Inputs, decision: &Decision) -> Shown {
+pub(super) fn shown(
+    depot: &Depot,
+    signed: bool,
+    inputs: &Inputs,
+    decision: &Decision,
+    beside: impl Fn(usize) -> Beside,
+) -> Shown {
     let mut circuits = Vec::new();
     for reading in &inputs.meters {
         let circuit = &depot.circuits[reading.circuit];
@@ -89,7 +223,10 @@ pub(super) fn shown(depot: &Depot, signed: bool, inputs: &Inputs, decision: &Dec
         unheard: count(|_, report| !report.linked),
         signed,
         circuits,
+        stations: stations(depot, inputs, decision, beside),
+        plan_until_us: None,
         alarms: decision.alarms.iter().map(words).collect(),
+        raised: decision.alarms.clone(),
     }
 }
 

@@ -26,13 +26,16 @@ use crate::{
     commands::Desk,
     control::{self, Control, Shown, commission},
     health::{self, Counters},
+    page::{self, Page},
     sources::{Context, modbus, ocpp, vehicle},
     supervise::{Drill, Feeder, LoopReport, Spec, Supervisor},
     uplink,
 };
 use loops::{Sighted, supervise, teller, watch_database, watch_ledger};
 pub use parts::read_key;
-use parts::{build_central, build_control, build_line, build_vehicle, link, listen, reserved};
+use parts::{
+    build_central, build_control, build_line, build_page, build_vehicle, link, listen, reserved,
+};
 
 /// Why a gateway does not start. Nothing has been started then.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +85,14 @@ pub enum StartError {
     /// The book of charging transactions.
     #[error(transparent)]
     Book(#[from] ocpp::BookError),
+    /// The address of the page.
+    #[error("the page at {address}: {source}")]
+    Page {
+        /// The address.
+        address: SocketAddr,
+        /// What is wrong with it.
+        source: io::Error,
+    },
     /// No thread or timer to look after the loops.
     #[error("supervision: {source}")]
     Supervision {
@@ -192,6 +203,10 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
     let control = depot
         .map(|depot| build_control(depot, config.installer.is_some(), &data, &lines, &clock))
         .transpose()?;
+    let board = config
+        .page
+        .map(|page| build_page(page, &clock))
+        .transpose()?;
     let central = config
         .stations
         .map(|stations| build_central(stations, &data, clock.clone()))
@@ -212,7 +227,8 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
     senders.spawn(watch_database(&supervisor, &buffer, sending.clone()));
     senders.spawn(watch_ledger(&supervisor, &buffer, sending.clone()));
     let (desk, commands) = Desk::new(data.clone(), clock.clone(), buffer.clone());
-    let desk = Arc::new(desk);
+    let desk = Arc::new(desk.of(control.clone()));
+    let counter = desk.counter();
     let (report, reports) = watch::channel(uplink::Report::default());
     let uplink = uplink::Options {
         link,
@@ -289,6 +305,16 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
             let (control, folder, clock) = ours.clone();
             commission::keep(control, folder, clock, beat)
         }));
+        if let Some((settings, listener, tls)) = board {
+            let (control, clock) = (control.clone(), clock.clone());
+            let page = Page::new(settings, control, clock, counter, tls.is_some());
+            let (page, ours) = (Arc::new(page), making.clone());
+            let spec = Spec::new("supervisor-page", DEADLINE).ends_by_itself(FAREWELL);
+            makers.spawn(supervisor.keep(spec, making.clone(), move |beat| {
+                let (listener, tls) = (listener.clone(), tls.clone());
+                page::serve(page.clone(), listener, tls, ours.clone(), beat)
+            }));
+        }
     }
     for vehicle in vehicles {
         let (vehicle, context) = (Arc::new(vehicle), context.clone());

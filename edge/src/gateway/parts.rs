@@ -4,8 +4,9 @@ use std::{fs, io, net::SocketAddr, path::Path, sync::Arc};
 
 use ::ocpp::{AuthList, Policy, Token};
 use depot_config::depot::Depot;
-use firmware_config::gateway::{Can, Gateway, Stations};
+use firmware_config::gateway::{Can, Gateway, Page, Stations};
 use shared_protocol::SigningKey;
+use tokio_rustls::TlsAcceptor;
 use vehicles::{
     dbc::{Dbc, Decoder},
     diagnostic::Table,
@@ -14,8 +15,8 @@ use vehicles::{
 use super::StartError;
 use crate::{
     clock::Clock,
-    control::{Control, Vouched, commission},
-    health,
+    control::{Control, Remembered, Vouched, commission},
+    health, page,
     sources::{modbus, ocpp, vehicle},
     uplink,
 };
@@ -162,9 +163,53 @@ pub(super) fn build_control(
             "{error}: stations that ignore for how long they are told a limit would be relied on; remove it only to test all stations again"
         ),
     })?;
-    let vouched = Vouched { signed, verdicts };
+    let vouched = Vouched {
+        signed,
+        verdicts,
+        remembered: Remembered::read(folder, clock.boot, clock.now_us()),
+    };
     let control = Control::new(depot, vouched, &devices.collect(), clock.now_us() / 1000)?;
     Ok(Arc::new(control))
+}
+
+/// What the page is made of, where it is served, and how.
+pub(super) fn build_page(
+    page: Page,
+    clock: &Arc<Clock>,
+) -> Result<
+    (
+        page::Settings,
+        Arc<tokio::net::TcpListener>,
+        Option<TlsAcceptor>,
+    ),
+    StartError,
+> {
+    let read = |path: &Path| fs::read(path).map_err(StartError::file(path));
+    let tls = match &page.identity {
+        None => None,
+        Some(identity) => {
+            let keys = ocpp::Keys {
+                certificate: read(&identity.certificate)?,
+                key: read(&identity.key)?,
+                client_ca: None,
+            };
+            let config = ocpp::server(&keys, clock.clone())?;
+            Some(TlsAcceptor::from(Arc::new(config)))
+        }
+    };
+    let address = page.listen;
+    if tls.is_none() && !address.ip().is_loopback() {
+        tracing::error!(%address, "the page is served without TLS: whoever listens on the depot's network hears the PIN");
+    }
+    let failed = |source| StartError::Page { address, source };
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+    let settings = page::Settings {
+        pin: page.pin,
+        token: page.token,
+    };
+    Ok((settings, Arc::new(listener), tls))
 }
 
 /// The central system of charging stations, and where they connect.

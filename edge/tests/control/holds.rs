@@ -21,18 +21,21 @@ async fn a_depot_without_a_cloud() {
     let rig = Rig::new(1).await;
     all_charge(&rig).await;
 
-    // The building takes 60 A more on each phase.
-    let before = rig.offered().1;
-    rig.depot.world().meter.switch_on([60.0 * 127.0; 3]);
-    let relimited = rig
-        .until("nothing was cut", |rig| rig.offered().1 < 0.9 * before)
-        .await;
+    // The building takes 110 A more on each phase: all stations are limited anew.
+    let before: Vec<f64> = (0..STATIONS).map(|place| rig.offer(place)).collect();
+    rig.depot.world().meter.switch_on([110.0 * 127.0; 3]);
+    let all = |rig: &Rig| (0..STATIONS).all(|place| rig.offer(place) < before[place]);
+    let relimited = rig.until("a station was not limited anew", all).await;
     let obeyed = rig
         .until("the supply carries too much", |rig| {
             rig.flows() <= CONTINUOUS
         })
         .await;
-    println!("relimited after {relimited:.2?}, {obeyed:.2?} more until the cars had obeyed");
+    println!(
+        "all {STATIONS} stations limited anew {relimited:.2?} after the meter's step (2 s are wanted), {obeyed:.2?} more until the cars had obeyed"
+    );
+    // On a machine that others use, too.
+    assert!(relimited < Duration::from_secs(15), "{relimited:?}");
     rig.depot.world().meter.switch_on([0.0; 3]);
 
     // Stations reboot, and do not know any limit any more: what they lost they get again.
@@ -76,17 +79,17 @@ async fn a_depot_without_a_cloud() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_gateway_every_station_falls_back_by_itself() {
+async fn a_gateway_that_is_killed_leaves_stations_that_fall_back_by_themselves() {
     let mut rig = Rig::new(2).await;
     all_charge(&rig).await;
-    rig.stop_gateway().await;
+    rig.kill_gateway().await;
     let fallen = |rig: &Rig| {
         let world = rig.depot.world();
         let mut chargers = world.chargers.iter();
         chargers.all(|charger| charger.offered_current() == FALLBACK)
     };
     let took = rig.until("a station did not fall back", fallen).await;
-    println!("all {STATIONS} stations at {FALLBACK} A, {took:.1?} after the gateway was gone");
+    println!("all {STATIONS} stations at {FALLBACK} A, {took:.1?} after the gateway was killed");
     // A lease is a minute, and the watchdog runs out before it.
     assert!(took < Duration::from_secs(60), "{took:?}");
     const { assert!(FALLBACK >= LEAST_CURRENT) };

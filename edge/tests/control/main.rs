@@ -2,5 +2,7 @@
 //! more, when stations reboot, when the meter stands still, and when the gateway itself is gone.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod browser;
 mod holds;
+mod night;
 mod rig;

@@ -1,20 +1,25 @@
-//! A depot with a car at every station, a gateway that holds its limits, and somebody who watches what really flows.
+//! A depot with a car at every station, a gateway that holds its limits, and somebody who watches what really flows. The
+//! gateway is the program itself: it can be killed.
 
 use std::{
     fmt::Write as _,
-    path::Path,
+    path::{Path, PathBuf},
+    process::Stdio,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use edge::gateway::{self, Around, Running};
-use firmware_config::gateway::Gateway;
 use load_manager::Heat;
+use serde_json::Value;
 use shared_protocol::SigningKey;
-use tokio::task::JoinHandle;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+    task::JoinHandle,
+};
 use virtual_depot::{
     Config, Depot, Handle, Keys, Plan,
     yard::{Charger, Phasor, Wiring},
@@ -29,13 +34,53 @@ pub(crate) const FALLBACK: f64 = 6.0;
 const PHASES: [&str; 3] = ["L1-L2", "L2-L3", "L3-L1"];
 /// A generous end of waiting.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// By which people come in to the page.
+pub(crate) const PIN: &str = "493021";
+
+/// `edge run`, and what it reported last.
+struct Program {
+    child: Child,
+    report: Arc<Mutex<Value>>,
+}
 
 pub(crate) struct Rig {
     pub(crate) depot: Arc<Handle>,
-    gateway: Option<Running>,
+    gateway: Option<Program>,
+    /// The port of the page.
+    pub(crate) page: u16,
     watcher: JoinHandle<f64>,
     over: Arc<AtomicBool>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+}
+
+/// A port that is free now.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+impl Program {
+    /// Starts it; `None` when it ends at once, as when somebody has taken its port.
+    async fn start(config: &Path) -> Option<Self> {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_edge"))
+            .args(["run", "--report", "--config"])
+            .arg(config)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = tokio::time::timeout(PATIENCE, lines.next_line());
+        let first = first.await.expect("no report").unwrap()?;
+        let report = Arc::new(Mutex::new(serde_json::from_str(&first).unwrap()));
+        let newest = report.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                *newest.lock().unwrap() = serde_json::from_str(&line).unwrap();
+            }
+        });
+        Some(Self { child, report })
+    }
 }
 
 fn station(place: usize) -> String {
@@ -61,14 +106,16 @@ fn depot_file() -> String {
     text
 }
 
-fn gateway_file(folder: &Path, depot: &Handle) -> String {
+fn gateway_file(folder: &Path, depot: &Handle, page: u16) -> String {
     let key = SigningKey::from_seed([5; 32]);
     std::fs::write(folder.join("gateway.key"), key.to_hex()).unwrap();
     // Nothing listens there: what holds the breakers needs no cloud.
     let mut text = format!(
         "[gateway]\nid = \"depot-1\"\nkey = \"gateway.key\"\ndata = \"buffer\"\n\n[control]\ndepot = \"depot.toml\"\n\n\
-         [cloud]\nbroker = \"mqtt://127.0.0.1:1\"\npublic_key = \"{}\"\n",
-        key.verifying_key()
+         [cloud]\nbroker = \"mqtt://127.0.0.1:1\"\npublic_key = \"{}\"\n\n\
+         [page]\nlisten = \"127.0.0.1:{page}\"\npin = \"{}\"\n",
+        key.verifying_key(),
+        edge::page::hash(PIN).unwrap()
     );
     let described = depot.description();
     for device in described.chargers.iter().chain(&described.meters) {
@@ -107,18 +154,50 @@ impl Rig {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         std::fs::write(folder.path().join("depot.toml"), depot_file()).unwrap();
-        let config = folder.path().join("gateway.toml");
-        std::fs::write(&config, gateway_file(folder.path(), &depot)).unwrap();
-        let gateway = Gateway::read(&config).unwrap_or_else(|faults| panic!("{faults}"));
-        let gateway = gateway::start(gateway, &Around::default()).unwrap();
         let (depot, over) = (Arc::new(depot), Arc::new(AtomicBool::new(false)));
-        Self {
+        let mut rig = Self {
             watcher: tokio::spawn(watch(depot.clone(), over.clone())),
             depot,
-            gateway: Some(gateway),
+            gateway: None,
+            page: 0,
             over,
-            _folder: folder,
+            folder,
+        };
+        rig.start_gateway().await;
+        rig
+    }
+
+    /// A file of the gateway's folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join("buffer").join(name)
+    }
+
+    /// Starts the gateway, once more after it was killed.
+    pub(crate) async fn start_gateway(&mut self) {
+        let config = self.folder.path().join("gateway.toml");
+        for _ in 0..5 {
+            self.page = free_port();
+            let text = gateway_file(self.folder.path(), &self.depot, self.page);
+            std::fs::write(&config, text).unwrap();
+            self.gateway = Program::start(&config).await;
+            if self.gateway.is_some() {
+                return;
+            }
         }
+        panic!("the gateway does not start");
+    }
+
+    /// What the gateway says of its depot.
+    pub(crate) fn control(&self) -> Value {
+        let gateway = self.gateway.as_ref();
+        gateway.map_or(Value::Null, |gateway| {
+            gateway.report.lock().unwrap()["control"].clone()
+        })
+    }
+
+    /// What a station offers a car, in A.
+    pub(crate) fn offer(&self, station: usize) -> f64 {
+        self.depot.world().chargers[station].offered_current()
     }
 
     /// What flows at the supply on the phase that carries most, in A.
@@ -136,8 +215,10 @@ impl Rig {
     }
 
     pub(crate) fn alarms(&self) -> Vec<String> {
-        let control = self.gateway.as_ref().unwrap().status().control.unwrap();
-        control.alarms.into_iter().collect()
+        let control = self.control();
+        let alarms = control["alarms"].as_array().into_iter().flatten();
+        let alarms = alarms.filter_map(|alarm| alarm.as_str().map(str::to_owned));
+        alarms.collect()
     }
 
     /// Waits until something is so, and returns how long it took.
@@ -149,24 +230,23 @@ impl Rig {
                 "{what}: {:.0} A flow, {:?} offered, {:?}",
                 self.flows(),
                 self.offered(),
-                self.gateway
-                    .as_ref()
-                    .map(|gateway| gateway.status().control)
+                self.control()
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         began.elapsed()
     }
 
-    /// The gateway is gone.
-    pub(crate) async fn stop_gateway(&mut self) {
-        self.gateway.take().unwrap().stop().await;
+    /// The gateway is gone, in the middle of whatever it did.
+    pub(crate) async fn kill_gateway(&mut self) {
+        let mut gateway = self.gateway.take().unwrap();
+        gateway.child.kill().await.unwrap();
     }
 
     /// Ends, and returns how near the breaker came to its trip: 1 is that it trips.
     pub(crate) async fn end(mut self) -> f64 {
         if self.gateway.is_some() {
-            self.stop_gateway().await;
+            self.kill_gateway().await;
         }
         self.over.store(true, Ordering::Relaxed);
         self.watcher.await.unwrap()

@@ -13,7 +13,10 @@ use shared_protocol::SigningKey;
 use crate::rig::{PATIENCE, Station};
 
 /// Starts a gateway on a port that was free a moment ago. `more` is added to its configuration.
-fn started(folder: &std::path::Path, more: &str) -> (edge::gateway::Running, SocketAddr) {
+pub(crate) fn started(
+    folder: &std::path::Path,
+    more: &str,
+) -> (edge::gateway::Running, SocketAddr) {
     let key = SigningKey::from_seed([5; 32]);
     std::fs::write(folder.join("gateway.key"), key.to_hex()).unwrap();
     let password = hex::encode(crate::rig::digest(b"secret"));
@@ -63,7 +66,7 @@ async fn a_gateway_serves_stations_and_remembers_them() {
     );
 }
 
-const DEPOT: &str = r#"
+pub(crate) const DEPOT: &str = r#"
 [depot]
 id = "test"
 name = "Test"
@@ -87,14 +90,14 @@ ocpp = { id = "CP-1", version = "1.6" }
 "#;
 
 /// The limit of a profile.
-fn limit(profile: &Value) -> f64 {
+pub(crate) fn limit(profile: &Value) -> f64 {
     let schedule = &profile["csChargingProfiles"]["chargingSchedule"];
     let period = &schedule["chargingSchedulePeriod"][0];
     period["limit"].as_f64().unwrap()
 }
 
 /// The profiles of a purpose that a station was told, oldest first.
-fn profiles<'a>(calls: &'a [(String, Value)], purpose: &str) -> Vec<&'a Value> {
+pub(crate) fn profiles<'a>(calls: &'a [(String, Value)], purpose: &str) -> Vec<&'a Value> {
     let profiles = calls
         .iter()
         .filter(|(action, _)| action == "SetChargingProfile");

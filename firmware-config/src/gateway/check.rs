@@ -14,7 +14,8 @@ use shared_protocol::VerifyingKey;
 use vehicles::profile::{Bus, Profile};
 
 use super::{
-    Can, Cloud, Device, Gateway, Identity, Interface, Line, Tls, file, limits, schema, stations,
+    Can, Cloud, Device, Gateway, Identity, Interface, Line, Tls, file, limits, page, schema,
+    stations,
 };
 use crate::profiles::{PROFILES, dbc_content};
 
@@ -48,9 +49,14 @@ pub(super) fn check(file: file::File, spans: &Spans) -> Result<Gateway, Faults> 
         .stations
         .and_then(|written| stations::check(written, spans, &mut check.faults));
     let ours = stations.as_ref().map_or(&[][..], |one| &one.stations);
+    let controls = file.control.is_some();
     let control = file.control.and_then(|written| {
         let gateway = &file.gateway.id;
         limits::check(&written, gateway, &modbus, ours, &mut check)
+    });
+    let page = file.page.and_then(|written| {
+        let stations = stations.as_ref();
+        page::check(written, stations, controls, spans, &mut check.faults)
     });
     let (depot, installer) = control.unzip();
     let parts = (
@@ -72,6 +78,7 @@ pub(super) fn check(file: file::File, spans: &Spans) -> Result<Gateway, Faults> 
                 stations,
                 depot,
                 installer: installer.flatten(),
+                page,
                 log_level: file.log.level,
             })
         }

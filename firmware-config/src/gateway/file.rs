@@ -17,6 +17,7 @@ pub(super) struct File {
     pub(super) modbus: Vec<Modbus>,
     pub(super) stations: Option<Stations>,
     pub(super) control: Option<Control>,
+    pub(super) page: Option<Page>,
     pub(super) log: Log,
 }
 
@@ -79,6 +80,17 @@ pub(super) struct Device {
 pub(super) struct Control {
     pub(super) depot: PathBuf,
     pub(super) installer_key: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    pub(super) listen: SocketAddr,
+    pub(super) pin: String,
+    pub(super) token: Option<String>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) certificate_key: Option<PathBuf>,
+    pub(super) insecure_page: bool,
 }
 
 #[derive(Debug, Deserialize)]

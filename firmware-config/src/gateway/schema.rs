@@ -36,6 +36,12 @@ pub static SCHEMA: Schema = Schema {
             "The depot whose electrical limits the gateway holds; without it no station is told anything.",
         )
         .presence(Presence::Optional),
+        Key::table(
+            "page",
+            &PAGE,
+            "The page for whoever looks after the depot, served by the gateway itself; without it there is none.",
+        )
+        .presence(Presence::Optional),
         Key::table("log", &LOG, "What it writes to its log.").presence(Presence::Default("{}")),
     ],
 };
@@ -452,6 +458,45 @@ static CONTROL: Schema = Schema {
             PUBLIC_KEY,
             "\"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\"",
             "The public key of the installer, who signs what breakers, transformers and stations are (depot-config sign). With it, a depot is taken only with its file of ratings beside it (depot.ratings), and nothing in it may be above those.",
+        ),
+    ],
+};
+
+static PAGE: Schema = Schema {
+    name: "page",
+    about: "The page for whoever looks after the depot: what is charged, why not more, start, stop, this car first.",
+    keys: &[
+        Key::required("listen", ADDRESS, "\"0.0.0.0:8080\"", "Where it is served."),
+        Key::required(
+            "pin",
+            Kind::Text,
+            "\"$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IG5vYm9keQ$Zz1Tn5Ym3Z0h0v8lQ5a8VQm0J0v4Yg2r1c0Wm3k5u7Q\"",
+            "The hash of the PIN by which people come in; `edge pin` makes it.",
+        ),
+        Key::optional(
+            "token",
+            Kind::Text,
+            "\"NIGHT-SHIFT\"",
+            "The token of [[stations.token]] with which the page begins transactions; without it it begins none.",
+        ),
+        Key::optional(
+            "certificate",
+            Kind::Path,
+            "\"page.pem\"",
+            "Certificate (PEM) that browsers know the gateway by; required without insecure_page.",
+        ),
+        Key::optional(
+            "certificate_key",
+            Kind::Path,
+            "\"page.key\"",
+            "Secret key (PEM) of the certificate; both or none.",
+        ),
+        Key::with_default(
+            "insecure_page",
+            Kind::Bool,
+            "false",
+            "true",
+            "Whether the page may be served without TLS on the depot's network: whoever listens there hears the PIN.",
         ),
     ],
 };

@@ -11,7 +11,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use depot_config::depot::Depot;
+use depot_config::{
+    depot::Depot,
+    ratings::{beside, signed},
+};
 use serde::Deserialize;
 
 use crate::process::{self, Process};
@@ -103,6 +106,8 @@ struct OfDepot {
     phases: Vec<String>,
     /// Key of the meter.
     meter: String,
+    /// A car stands at every station and charges, whatever the hour.
+    charging: bool,
 }
 
 #[derive(Debug)]
@@ -122,8 +127,18 @@ impl House {
         Self::made(options, None).await
     }
 
-    /// Like [`House::set_up`] with the stations and the first meter of a depot file, whose limits the gateway holds.
+    /// Like [`House::set_up`] with the stations and the first meter of a depot file, whose limits the gateway holds. What
+    /// the depot is rated for is signed by an installer of this folder.
     pub async fn of_depot(options: Options, file: &Path) -> Result<Self> {
+        Self::at_depot(options, file, false).await
+    }
+
+    /// The same with a car at every station that charges.
+    pub async fn charging(options: Options, file: &Path) -> Result<Self> {
+        Self::at_depot(options, file, true).await
+    }
+
+    async fn at_depot(options: Options, file: &Path, charging: bool) -> Result<Self> {
         let depot = Depot::read(file)?;
         let stations = || depot.stations.iter();
         let meter = depot.meters.first();
@@ -134,6 +149,7 @@ impl House {
                 .map(|station| station.phases.to_string())
                 .collect(),
             meter: meter.map_or("meter-01".to_owned(), |meter| meter.id.to_string()),
+            charging,
         };
         Self::made(options, (!of.stations.is_empty()).then_some(of)).await
     }
@@ -154,11 +170,12 @@ impl House {
         };
         let cloud_key = house.key("cloud-ingest", "cloud.key").await?;
         let gateway_key = house.key("edge", "gateway.key").await?;
+        let installer = house.sign().await?;
         let endpoints = house.start_depot().await?;
         fs::write(house.path("cloud.toml"), house.cloud_config())?;
         fs::write(
             house.path("gateway.toml"),
-            house.gateway_config(&cloud_key, &endpoints),
+            house.gateway_config(&cloud_key, installer.as_deref(), &endpoints),
         )?;
         let config = house.text("cloud.toml");
         let migrate = ["database", "migrate", "--config", &config];
@@ -166,6 +183,35 @@ impl House {
         house.register(&config, &gateway_key).await?;
         house.make_api_key(&config).await?;
         Ok(house)
+    }
+
+    /// Signs what the depot is rated for with a key of this folder, over a copy of its file; returns the public half. A file
+    /// that names others beside it cannot be copied alone: it stays where it is, unsigned.
+    async fn sign(&mut self) -> Result<Option<String>> {
+        let key = self.path("installer.key");
+        let copy = self.path("depot.toml");
+        let Some(file) = self.of.as_ref().map(|of| of.file.clone()) else {
+            return Ok(None);
+        };
+        if file != copy {
+            fs::copy(&file, &copy).with_context(|| copy.display().to_string())?;
+        }
+        let Ok(depot) = Depot::read(&copy) else {
+            println!(
+                "{}: it names files beside it, so its ratings are not signed here",
+                file.display()
+            );
+            return Ok(None);
+        };
+        let public = self.key("edge", "installer.key").await?;
+        let secret = fs::read_to_string(&key).with_context(|| key.display().to_string())?;
+        let secret = shared_protocol::SigningKey::from_hex(&secret)?;
+        let ratings = signed(&depot, &secret)?;
+        fs::write(beside(&copy), ratings).with_context(|| copy.display().to_string())?;
+        if let Some(of) = &mut self.of {
+            of.file = copy;
+        }
+        Ok(Some(public))
     }
 
     /// Enters the gateway in the register. A database that outlived its house knows it with the key of that one: then the
@@ -295,6 +341,9 @@ impl House {
         let phases = self.of.as_ref().map(|of| of.phases.join(","));
         if let (Some(of), Some(phases)) = (&self.of, &phases) {
             arguments.extend(["--charger-phases", phases, "--meter-key", &of.meter]);
+            if of.charging {
+                arguments.extend(["--plan", "charging"]);
+            }
         }
         let mut depot = Process::start(
             "virtual-depot",
@@ -316,7 +365,12 @@ impl House {
         )
     }
 
-    fn gateway_config(&self, cloud_key: &str, endpoints: &Endpoints) -> String {
+    fn gateway_config(
+        &self,
+        cloud_key: &str,
+        installer: Option<&str>,
+        endpoints: &Endpoints,
+    ) -> String {
         let mut text = format!(
             "[gateway]\nid = \"{GATEWAY}\"\nkey = \"gateway.key\"\ndata = \"buffer\"\n\n\
              [cloud]\nbroker = \"mqtt://127.0.0.1:{}\"\npublic_key = \"{cloud_key}\"\n",
@@ -328,6 +382,9 @@ impl House {
                 "\n[control]\ndepot = {:?}\n",
                 of.file.display().to_string()
             );
+            if let Some(key) = installer {
+                let _ = writeln!(text, "installer_key = {key:?}");
+            }
         }
         for car in &endpoints.cars {
             let _ = write!(

@@ -32,10 +32,27 @@ pub struct Limits {
     pub charging: usize,
     /// Cars that wait.
     pub waiting: usize,
+    /// An installer has signed what breakers, transformers and stations are.
+    pub signed: bool,
     /// Circuits with a meter.
     pub circuits: Vec<Circuit>,
+    /// Stations.
+    pub stations: Vec<Station>,
+    /// Until when the cloud's plan holds, in microseconds since 1970.
+    pub plan_until_us: Option<i64>,
     /// What people should look at.
     pub alarms: Vec<String>,
+}
+
+/// A station.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Station {
+    /// Its id.
+    pub id: String,
+    /// What it may draw, per phase, in A.
+    pub limit: f64,
+    /// A car stands there that wants energy.
+    pub car: bool,
 }
 
 /// A circuit with a meter.
@@ -65,6 +82,9 @@ impl Limits {
             let _ = write!(line, " · {} {now:.0} of {may:.0} A", circuit.id);
         }
         let _ = write!(line, " · {} charge, {} wait", self.charging, self.waiting);
+        if !self.signed {
+            line.push_str(" · ratings unsigned");
+        }
         for alarm in self.alarms.iter().take(2) {
             let _ = write!(line, " · {alarm}");
         }

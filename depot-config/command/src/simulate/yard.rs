@@ -198,10 +198,17 @@ impl<'a> Wires<'a> {
 pub(crate) fn simulate(depot: &Depot, day: &Day, departures: bool) -> Result<Report, SiteError> {
     let options = depot.stations.iter().map(|station| StationOptions {
         limit_outlives_car: station.modbus.is_some(),
+        writes_per_day: station
+            .writes_per_day
+            .unwrap_or(StationOptions::default().writes_per_day),
         ..StationOptions::default()
     });
+    let rules = Rules {
+        unbalance: depot.site.unbalance,
+        ..Rules::default()
+    };
     let site = Site::new(depot, &options.collect::<Vec<_>>())?;
-    let mut manager = Manager::new(site.clone(), Rules::default(), BEGIN);
+    let mut manager = Manager::new(site.clone(), rules, BEGIN);
     let mut wires = Wires::new(depot);
     let mut stations: Vec<_> = depot
         .stations

@@ -223,7 +223,8 @@ fn happen(sim: &mut Sim, chance: &mut Chance, count: u64, reserved: f64) {
         let place = chance.below(count) as usize;
         let phases = chance.of(&[Some(1), Some(3), None]);
         let takes = chance.of(&[10.0, 16.0, 32.0]);
-        let critical = chance.one_in(5);
+        let critical = chance.one_in(8);
+        let first = chance.one_in(8);
         let device = &mut sim.devices[place];
         device.delay = chance.of(&[0, 2_000, 5_000]);
         if device.car.is_some() {
@@ -231,6 +232,7 @@ fn happen(sim: &mut Sim, chance: &mut Chance, count: u64, reserved: f64) {
         } else {
             let car = Request {
                 critical,
+                first,
                 phases,
                 ..Request::default()
             };
@@ -287,7 +289,13 @@ fn no_breaker_trips_no_contract_is_exceeded_and_nobody_starves_whatever_happens(
         seed = only;
     }
     let first = seed;
-    while seed == first || Instant::now() < end {
+    // As many as fit; a million of them when all are wanted.
+    let least = if std::env::var_os("PATIO_DEEP").is_some() {
+        1_000_000
+    } else {
+        1
+    };
+    while steps < least || Instant::now() < end {
         steps += live(seed);
         seed += 1;
     }

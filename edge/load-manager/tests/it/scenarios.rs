@@ -51,6 +51,7 @@ struct Event {
     offers: Option<f64>,
     planned: Option<f64>,
     critical: Option<bool>,
+    first: Option<bool>,
     circuit: Option<String>,
     base: Option<[f64; 3]>,
     meter: Option<bool>,
@@ -63,6 +64,8 @@ struct Car {
     takes: f64,
     #[serde(default)]
     critical: bool,
+    #[serde(default)]
+    first: bool,
     planned: Option<f64>,
     /// Seconds from the beginning.
     departure: Option<i64>,
@@ -189,6 +192,7 @@ impl Event {
             if let Some(car) = &self.plug {
                 let request = Request {
                     critical: car.critical,
+                    first: car.first,
                     planned: car.planned,
                     departure: car.departure.map(|at| begin + at * 1000),
                     energy: car.energy,
@@ -217,6 +221,7 @@ impl Event {
             if let Some(car) = &mut device.car {
                 car.planned = self.planned.or(car.planned);
                 car.critical = self.critical.unwrap_or(car.critical);
+                car.first = self.first.unwrap_or(car.first);
             }
         }
         if let Some(id) = &self.circuit {

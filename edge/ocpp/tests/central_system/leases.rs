@@ -23,7 +23,7 @@ fn open(peer: &Peer) -> Transaction {
 fn told(peer: &mut Peer) -> [Value; 2] {
     let (at, transaction) = (now(peer.clock), open(peer));
     let lease = peer.station.lease(at, &transaction, limit(16.97, 1), 50);
-    let fallback = peer.station.fallback(limit(6.0, 3));
+    let fallback = peer.station.fallback(None, limit(6.0, 3));
     [lease.unwrap(), fallback.unwrap()].map(|call| {
         let (frame, outcome) = peer.call(&call, &json!({ "status": ACCEPTED }));
         assert_eq!(outcome.results.len(), 1);

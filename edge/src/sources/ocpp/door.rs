@@ -287,7 +287,8 @@ fn version(headers: &HeaderMap) -> Option<Version> {
         .find(|version| matches!(version, Version::V1_6 | Version::V2_0_1))
 }
 
-fn server(keys: &Keys, clock: Arc<Clock>) -> Result<ServerConfig, DoorError> {
+/// A server's side of TLS, for stations and browsers.
+pub(crate) fn server(keys: &Keys, clock: Arc<Clock>) -> Result<ServerConfig, DoorError> {
     let wrong =
         |what: &str, error: &dyn std::fmt::Display| DoorError::Keys(format!("{what}: {error}"));
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&keys.certificate)

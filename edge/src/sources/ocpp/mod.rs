@@ -40,6 +40,7 @@ use tokio::{
 };
 
 pub use book::{Book, BookError};
+pub(crate) use door::server;
 pub use door::{Door, DoorError, Keys};
 
 use super::Context;

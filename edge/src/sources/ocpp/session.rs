@@ -121,8 +121,8 @@ struct Session<'a> {
 
 /// Who tells a station its limit, if it is one of the depot that this gateway holds.
 fn leash(context: &Context, known: &Known, id: &str) -> Option<Leash> {
-    let post = context.control.as_ref()?.post(&known.asset)?;
-    Some(Leash::new(id.to_owned(), post))
+    let connectors = context.control.as_ref()?.connectors(&known.asset)?;
+    Some(Leash::new(id.to_owned(), connectors))
 }
 
 /// The next order for a station, if it ever gets any.

@@ -5,6 +5,7 @@ mod bad_input;
 mod kills;
 mod kona;
 mod outage;
+mod plan;
 mod power;
 mod restored;
 mod steps;
