@@ -209,14 +209,25 @@ impl Server {
     /// Kills the one of its processes that `choose` takes of so many: the server throws out everybody and recovers by
     /// itself, unless it was recovering already: then it is started again.
     pub async fn kill_one(&mut self, choose: impl FnOnce(usize) -> usize) -> Result<()> {
+        let deadline = Instant::now() + START;
         let postmaster = self.child.as_ref().map_or(0, Child::id);
-        let processes = children(postmaster);
-        ensure!(!processes.is_empty(), "the server has no processes");
+        // For a moment there are none, when it has just thrown out everybody.
+        let processes = loop {
+            let processes = children(postmaster);
+            if !processes.is_empty() {
+                break processes;
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "the server has no processes: {}",
+                self.log_end()
+            );
+            sleep(Duration::from_millis(10)).await;
+        };
         if let Some(pid) = Pid::from_raw(processes[choose(processes.len())]) {
             // It may have ended by itself meanwhile.
             let _ = kill_process(pid, Signal::KILL);
         }
-        let deadline = Instant::now() + START;
         while connect(&self.url()).await.is_err() {
             // A server whose recovery itself is killed gives up: a service manager would start it again.
             if let Some(child) = &mut self.child
