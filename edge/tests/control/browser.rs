@@ -1,5 +1,7 @@
 //! Somebody with a telephone who looks at the gateway's page.
 
+use std::fmt::Write as _;
+
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -28,11 +30,12 @@ impl Browser {
     pub(crate) async fn ask_with(&self, what: &str, form: &str, more: &str) -> Answer {
         let mut head = format!("{what} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n{more}");
         if let Some(cookie) = &self.cookie {
-            head += &format!("Cookie: {cookie}\r\n");
+            let _ = write!(head, "Cookie: {cookie}\r\n");
         }
         if what.starts_with("POST") {
             let length = form.len();
-            head += &format!(
+            let _ = write!(
+                head,
                 "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n"
             );
         }

@@ -476,7 +476,7 @@ static PAGE: Schema = Schema {
         Key::optional(
             "token",
             Kind::Text,
-            "\"NIGHT-SHIFT\"",
+            "\"04A2B3C4D5\"",
             "The token of [[stations.token]] with which the page begins transactions; without it it begins none.",
         ),
         Key::optional(

@@ -46,6 +46,8 @@ fn commands_are_sent_until_they_are_answered_or_expire() {
                 "{bad:?}"
             );
         }
+        let error = send(("plan", "{}")).await;
+        assert!(matches!(error, Err(CommandError::Plan(_))), "{error:?}");
         let none = "nobody".parse().unwrap();
         let error = command::send(&world.db, &none, ("ping", ""), now(), HOUR).await;
         assert!(matches!(error, Err(CommandError::Gateway(_))));

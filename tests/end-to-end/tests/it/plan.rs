@@ -1,7 +1,7 @@
 //! The cloud's plan changes which car charges first; the gateway goes on with it when the cloud is gone, until its end, and
 //! then cars share what there is.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use end_to_end::{
     check,
@@ -103,7 +103,8 @@ async fn a_plan_orders_cars_until_its_end_with_or_without_a_cloud() {
     let folder = tempfile::tempdir().unwrap();
     let mut depot = DEPOT.to_owned();
     for station in 1..=4 {
-        depot += &format!(
+        let _ = write!(
+            depot,
             "\n[[station]]\nid = \"station-{station}\"\ncircuit = \"main\"\nphases = \"L1-L2\"\nconnectors = [\"Type 1\"]\n\
              max_current = 32\nfallback_current = 6\n\
              modbus = {{ address = \"tcp://10.20.1.{station}:502\", unit = 1, map = \"patio-virtual-charger\" }}\n"
