@@ -149,7 +149,8 @@ fn read(path: &Path) -> Result<Recording, Failure> {
 }
 
 fn guards(recording: &Recording) {
-    for counter in ::learn::counters(recording) {
+    let found = ::learn::guards(recording);
+    for counter in found.counters {
         let window = counter.window;
         println!(
             "{}: counter of {} bits from bit {} on ({:?} endian), {:+} each frame, {:.1} % regular",
@@ -161,7 +162,7 @@ fn guards(recording: &Recording) {
             counter.regular * 100.0
         );
     }
-    for sum in ::learn::checksums(recording) {
+    for sum in found.checksums {
         println!(
             "{}: checksum of {} bits from bit {} on: {:?}, constant {:02X}",
             sum.id, sum.length, sum.start, sum.rule, sum.constant

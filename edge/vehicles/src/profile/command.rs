@@ -65,6 +65,10 @@ pub struct Command {
         skip_serializing_if = "Option::is_none"
     )]
     pub timeout: Option<Duration>,
+    /// Bytes of the answer after the identifier. Service 22: that it is given says that the ECU takes several such
+    /// identifiers in one request, whose answer could not be taken apart without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_length: Option<u16>,
     /// How often it is asked.
     #[serde(default)]
     pub every: Every,
