@@ -3,7 +3,7 @@
 use bincode::{Decode, Encode};
 
 use crate::{
-    BlockNumber, Digest, Epoch, GatewayId, OpenError, SigningKey, Stream, VerifyingKey,
+    AssetKey, BlockNumber, Digest, Epoch, GatewayId, OpenError, SigningKey, Stream, VerifyingKey,
     envelope::{self, Envelope, Kind, MAX_ENVELOPE},
 };
 
@@ -75,6 +75,8 @@ pub enum CommandBody {
     Ping,
     /// Send the definitions of an epoch's columns again.
     SendColumns(Epoch),
+    /// Have the computers of a vehicle forget their trouble codes. Done only while it stands still.
+    ClearTroubleCodes(AssetKey),
 }
 
 /// A command. The gateway carries it out at most once, not after it expired, and answers with a record of kind

@@ -27,10 +27,10 @@ pub struct CommandToSend {
     /// The gateway's name.
     #[schema(min_length = 1, example = "depot-1")]
     gateway: String,
-    /// What to do: `ping`, `send-columns`.
+    /// What to do: `ping`, `send-columns`, `clear-trouble-codes`.
     #[schema(min_length = 1, example = "ping")]
     kind: String,
-    /// With what; for `send-columns` the epoch.
+    /// With what; for `send-columns` the epoch, for `clear-trouble-codes` the vehicle.
     #[serde(default)]
     argument: String,
     /// For how many seconds it may be carried out; an hour when absent.

@@ -53,7 +53,7 @@ pub enum CommandError {
     Id(String),
     /// It means nothing.
     #[error(
-        "`{kind} {argument}` is no command: there are `ping` and `send-columns COUNTER.NONCE` (nonce: 16 hexadecimal digits)"
+        "`{kind} {argument}` is no command: there are `ping`, `send-columns COUNTER.NONCE` (nonce: 16 hexadecimal digits) and `clear-trouble-codes VEHICLE` (by its key at the gateway)"
     )]
     Unknown {
         /// Its first word.
@@ -89,14 +89,16 @@ fn body(kind: &str, argument: &str) -> Result<CommandBody, CommandError> {
                 .filter(|_| nonce.len() == 16)?,
         })
     };
-    match (kind, epoch()) {
-        ("ping", _) if argument.is_empty() => Ok(CommandBody::Ping),
-        ("send-columns", Some(epoch)) => Ok(CommandBody::SendColumns(epoch)),
-        _ => Err(CommandError::Unknown {
-            kind: kind.to_owned(),
-            argument: argument.to_owned(),
-        }),
-    }
+    let found = match kind {
+        "ping" if argument.is_empty() => Some(CommandBody::Ping),
+        "send-columns" => epoch().map(CommandBody::SendColumns),
+        "clear-trouble-codes" => argument.parse().ok().map(CommandBody::ClearTroubleCodes),
+        _ => None,
+    };
+    found.ok_or_else(|| CommandError::Unknown {
+        kind: kind.to_owned(),
+        argument: argument.to_owned(),
+    })
 }
 
 /// Queues a command for a gateway, valid for so long from `now` on.

@@ -101,10 +101,10 @@ fn named(dbc: &Dbc, recording: &Recording) -> (Vec<Named>, Vec<Named>) {
                 id: message.id,
                 mask,
             };
-            match protects(&signal.name) {
-                true if moves => guards.push(named),
-                true => {}
-                false => others.push(named),
+            if !protects(&signal.name) {
+                others.push(named);
+            } else if moves {
+                guards.push(named);
             }
         }
     }

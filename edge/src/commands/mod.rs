@@ -5,14 +5,15 @@
 //!    interrupted, for nobody knows how far it got.
 //! 3. While the time is unknown, or the clock is behind the instant at which the command was issued, it waits: nobody can
 //!    tell whether it has expired.
-//! 4. Its id is written to the disk until it expires; then, not before, it is carried out.
+//! 4. Its id is written to the disk until it expires; then, not before, it is carried out. What a vehicle is to do waits
+//!    until the vehicle has stood still for a minute, and is refused when it does not; other commands wait as long.
 //! 5. The answer is a record of kind `command.answer` in the critical stream: `{"command": id, "result": …}` with `done`,
 //!    `expired`, `interrupted` or `refused`. When that is durable, the id is marked as answered.
 
 mod book;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     path::PathBuf,
     sync::{
         Arc,
@@ -21,12 +22,13 @@ use std::{
     time::Duration,
 };
 
-use shared_protocol::{Command, CommandBody, Record};
+use shared_protocol::{AssetKey, Command, CommandBody, Record};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::{
     buffer::{Buffer, Settlement, Stopped},
     clock::Clock,
+    sources::Letterbox,
     supervise::Beat,
 };
 use book::{Book, Known};
@@ -83,6 +85,7 @@ pub struct Desk {
     folder: PathBuf,
     clock: Arc<Clock>,
     buffer: Buffer,
+    vehicles: BTreeMap<AssetKey, Vec<Letterbox>>,
     /// What has become of them.
     pub counts: Counts,
     papers: Mutex<Papers>,
@@ -100,6 +103,7 @@ impl Desk {
             folder,
             clock,
             buffer,
+            vehicles: BTreeMap::new(),
             counts: Counts::default(),
             papers: Mutex::new(Papers {
                 inbox,
@@ -109,6 +113,13 @@ impl Desk {
             }),
         };
         (desk, put)
+    }
+
+    /// With the vehicles that may be ordered something; one has as many letterboxes as buses.
+    #[must_use]
+    pub fn over(mut self, vehicles: BTreeMap<AssetKey, Vec<Letterbox>>) -> Self {
+        self.vehicles = vehicles;
+        self
     }
 
     /// Carries out what is put on the desk, until the buffer has stopped.
@@ -131,7 +142,11 @@ impl Desk {
                     Judgement::Wait => papers.waiting.push_back(command),
                     judgement => {
                         let late = judgement == Judgement::Expired;
-                        if self.settle(&mut papers, &command, late).await.is_err() {
+                        if self
+                            .settle(&mut papers, &command, late, beat)
+                            .await
+                            .is_err()
+                        {
                             return;
                         }
                     }
@@ -147,6 +162,7 @@ impl Desk {
         papers: &mut Papers,
         command: &Command,
         late: bool,
+        beat: &Beat,
     ) -> Result<(), Stopped> {
         if papers.book.is_none() {
             match Book::open(&self.folder, self.clock.wall_us().unwrap_or(0)) {
@@ -181,18 +197,42 @@ impl Desk {
         if let Err(error) = book.write(&command.id, command.expires_us, Known::Begun) {
             return self.refuse(command, &error).await;
         }
-        self.carry_out(&command.body).await?;
-        self.counts.done.fetch_add(1, Ordering::Relaxed);
-        self.answer(command, "done", None).await?;
+        match self.carry_out(&command.body, beat).await? {
+            Ok(()) => {
+                self.counts.done.fetch_add(1, Ordering::Relaxed);
+                self.answer(command, "done", None).await?;
+            }
+            Err(why) => {
+                self.counts.refused.fetch_add(1, Ordering::Relaxed);
+                self.answer(command, "refused", Some(why)).await?;
+            }
+        }
         note_answered(book, command);
         Ok(())
     }
 
-    async fn carry_out(&self, body: &CommandBody) -> Result<(), Stopped> {
+    /// The inner error is why it is refused.
+    async fn carry_out(
+        &self,
+        body: &CommandBody,
+        beat: &Beat,
+    ) -> Result<Result<(), String>, Stopped> {
         match body {
-            CommandBody::Ping => Ok(()),
+            CommandBody::Ping => Ok(Ok(())),
             CommandBody::SendColumns(epoch) => {
-                self.buffer.settle(vec![Settlement::Columns(*epoch)]).await
+                let columns = vec![Settlement::Columns(*epoch)];
+                self.buffer.settle(columns).await.map(Ok)
+            }
+            CommandBody::ClearTroubleCodes(asset) => {
+                let Some(buses) = self.vehicles.get(asset) else {
+                    return Ok(Err(format!("no vehicle of this gateway is called {asset}")));
+                };
+                for bus in buses {
+                    if let Err(why) = beat.during(bus.clear_codes()).await {
+                        return Ok(Err(why));
+                    }
+                }
+                Ok(Ok(()))
             }
         }
     }

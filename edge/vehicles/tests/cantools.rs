@@ -78,7 +78,9 @@ fn signal(
         if bits.iter().any(|bit| taken[*bit]) {
             continue;
         }
-        bits.iter().for_each(|bit| taken[*bit] = true);
+        for &bit in &bits {
+            taken[bit] = true;
+        }
         let order = u8::from(!motorola);
         let sign = if float || chance.below(2) == 0 {
             '-'

@@ -207,6 +207,11 @@ impl Command {
         })
     }
 
+    /// The identifier that answers to a request where ISO 15765-4 fixes it.
+    pub fn response_to(request: CanId) -> Option<CanId> {
+        response_to(request)
+    }
+
     /// Whether it is for vehicles of this model year; an unknown year rules nothing out.
     pub fn is_for(&self, year: Option<u16>) -> bool {
         match (&self.years, year) {

@@ -59,7 +59,9 @@ fn ask(command: &Command, lines: &[String]) -> Option<Answer> {
         while let Some(output) = client.poll(now) {
             match output {
                 // An adapter that is busy or has lost its settings leaves a request out.
-                ClientOutput::Transmit(frame) => drop(adapter.send(frame)),
+                ClientOutput::Transmit(frame) => {
+                    let _ = adapter.send(frame);
+                }
                 ClientOutput::Finished(result) => return result.ok(),
                 ClientOutput::Sent | ClientOutput::Stray(_) => {}
             }
