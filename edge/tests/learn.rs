@@ -51,10 +51,11 @@ fn car(connections: usize) -> (String, std::thread::JoinHandle<Vec<String>>) {
                 while let Some((line, rest)) = text.split_once('\r') {
                     if let Some(request) = line.strip_prefix("t7E480322") {
                         let id = request[..4].to_owned();
-                        lines += &match id.as_str() {
-                            "0103" => format!("t7EC80562{id}1234AAAA\r"),
-                            _ => "t7EC8037F2231AAAAAAAA\r".to_owned(),
-                        };
+                        if id == "0103" {
+                            write!(lines, "t7EC80562{id}1234AAAA\r").unwrap();
+                        } else {
+                            lines.push_str("t7EC8037F2231AAAAAAAA\r");
+                        }
                         asked.push(id);
                     } else {
                         lines.push('\r');

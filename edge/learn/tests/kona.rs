@@ -111,6 +111,9 @@ fn named(dbc: &Dbc, recording: &Recording) -> (Vec<Named>, Vec<Named>) {
     (guards, others)
 }
 
+/// Bits of messages, as masks.
+type Bits<'a> = Vec<&'a (CanId, u64)>;
+
 #[test]
 fn real_data_kona_counters_and_checksums() {
     let Some(folder) = folder() else { return };
@@ -155,7 +158,7 @@ fn real_data_kona_counters_and_checksums() {
         let judged = found
             .iter()
             .filter(|(id, mask)| touches(&named, *id, *mask) || touches(&others, *id, *mask));
-        let (judged, false_ones): (Vec<&(CanId, u64)>, Vec<&(CanId, u64)>) =
+        let (judged, false_ones): (Bits<'_>, Bits<'_>) =
             judged.partition(|(id, mask)| touches(&named, *id, *mask));
         let missing = named.iter().filter(|named| bits(named) != named.mask);
         println!(

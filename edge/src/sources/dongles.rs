@@ -257,7 +257,7 @@ impl Dongles {
                 tracing::info!(%vin, %address, "the dongle of a vehicle is there");
             }
             None => {
-                tracing::info!(%vin, %address, "a dongle is in a vehicle that nobody looks for")
+                tracing::info!(%vin, %address, "a dongle is in a vehicle that nobody looks for");
             }
         }
         drop(state);

@@ -151,7 +151,7 @@ impl Settings {
 fn request(header: CanId, digits: &str) -> Option<Frame> {
     let digits = digits.as_bytes();
     let length = digits.len() / 2;
-    if digits.len() % 2 != 0 || !(1..=7).contains(&length) {
+    if !digits.len().is_multiple_of(2) || !(1..=7).contains(&length) {
         return None;
     }
     let mut data = [0; 8];
@@ -193,7 +193,7 @@ impl Dongle {
                 return Ok(());
             }
             let text = String::from_utf8_lossy(&line).to_ascii_uppercase();
-            let text: String = text.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+            let text: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
             if settings.echo {
                 to.write_all(&[&line[..], b"\r"].concat()).await?;
             }
