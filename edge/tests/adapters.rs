@@ -5,13 +5,20 @@ use std::{
     io::Read as _,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use edge::{
     clock::Clock,
-    sources::can::{Bus, Heard},
+    sources::{
+        can::{Bus, Heard},
+        dongles::Dongles,
+    },
+    supervise::Beat,
 };
 use isotp::{
     Frame,
@@ -184,6 +191,109 @@ async fn one_on_the_network_comes_and_goes() {
         let gone = tokio::time::timeout(PATIENCE, async { while bus.hear().await.is_ok() {} });
         gone.await.expect("the end of the adapter is told");
     }
+}
+
+/// A dongle in a car with this VIN, at this voltage, until it is dropped; how often the car was asked.
+fn dongle(
+    listener: TcpListener,
+    vin: &'static str,
+    volts: &'static str,
+) -> (tokio::task::JoinHandle<()>, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let task = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut text = Vec::new();
+            while let Ok(byte) = stream.read_u8().await {
+                if byte != b'\r' {
+                    text.push(byte);
+                    continue;
+                }
+                let command = String::from_utf8(std::mem::take(&mut text)).unwrap();
+                let said = match command.as_str() {
+                    "ATZ" | "ATI" => "ELM327 v1.5".to_owned(),
+                    "ATRV" => volts.to_owned(),
+                    _ if command.starts_with("AT") => "OK".to_owned(),
+                    _ => {
+                        counted.fetch_add(1, Ordering::Relaxed);
+                        let begins = ["7E81014490201", "7E821", "7E822"];
+                        let parts = [&vin[..3], &vin[3..10], &vin[10..]];
+                        let mut lines = String::new();
+                        for (begin, part) in begins.into_iter().zip(parts) {
+                            lines += begin;
+                            lines += &hex::encode_upper(part);
+                            lines.push('\r');
+                        }
+                        lines
+                    }
+                };
+                if stream
+                    .write_all(format!("{said}\r\r>").as_bytes())
+                    .await
+                    .is_err()
+                {
+                    break;
+                }
+            }
+        }
+    });
+    (task, asked)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dongles_are_found_by_their_cars() {
+    const VINS: [&str; 3] = [
+        "1M8GDM9AXKP042788",
+        "LB37624S0JL000001",
+        "3ZZPAT1E7TM000009",
+    ];
+    // Addresses of this machine alone, the same port at each.
+    let first = TcpListener::bind("127.77.1.2:0").await.unwrap();
+    let port = first.local_addr().unwrap().port();
+    let at = async |host: u8| {
+        let began = Instant::now();
+        loop {
+            match TcpListener::bind(format!("127.77.1.{host}:{port}")).await {
+                Ok(listener) => return listener,
+                Err(error) => assert!(began.elapsed() < PATIENCE, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let (one, _) = dongle(first, VINS[0], "14.1V");
+    let (_two, _) = dongle(at(5).await, VINS[1], "13.6V");
+    // This one sleeps: nobody asks it for more than the voltage.
+    let (_three, asked) = dongle(at(6).await, VINS[2], "12.5V");
+    let clock = Arc::new(Clock::start().unwrap());
+    let dongles = Arc::new(Dongles::new(
+        "127.77.1.0/29".parse().unwrap(),
+        port,
+        500_000,
+    ));
+    let searching = dongles.clone();
+    tokio::spawn(async move { searching.search(clock, &Beat::free()).await });
+    let find = |number: usize| {
+        let dongles = dongles.clone();
+        tokio::time::timeout(PATIENCE, dongles.find(VINS[number].parse().unwrap()))
+    };
+    let (first, second) = tokio::join!(find(0), find(1));
+    let (first, second) = (first.expect("the first"), second.expect("the second"));
+    let place = |host: u8| format!("elm327://127.77.1.{host}:{port}?bitrate=500000");
+    assert_eq!(first.interface().to_string(), place(2));
+    assert_eq!(second.interface().to_string(), place(5));
+    // The first one goes away and comes back elsewhere; the second one stays whose it is.
+    one.abort();
+    drop(first);
+    let _again = dongle(at(3).await, VINS[0], "14.1V");
+    let again = find(0).await.expect("the first again");
+    assert_eq!(again.interface().to_string(), place(3));
+    let sleeping = tokio::time::timeout(
+        Duration::from_secs(2),
+        dongles.clone().find(VINS[2].parse().unwrap()),
+    );
+    assert!(sleeping.await.is_err());
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use modbus::map::DeviceMap;
 use shared_protocol::{AssetKey, GatewayId, VerifyingKey};
 use vehicles::profile::Profile;
 
-pub use address::{Broker, Interface, Port};
+pub use address::{Broker, Interface, Network, Port};
 pub use page::Page;
 pub use schema::SCHEMA;
 pub use stations::{Station, Stations, Token};

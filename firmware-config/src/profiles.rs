@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 use config_file::{Collection, Fault, Kind, Spans, Syntax};
 use vehicles::{
     dbc::{Dbc, Decoder, MappingError},
-    profile::{Level, Profile},
+    profile::{self, Level, Problem, Profile},
 };
 
 pub use schema::SCHEMA;
@@ -29,20 +29,20 @@ pub const NAME: Kind = Kind::Syntax(Syntax {
 
 /// What works in a profile and may not be what was meant.
 pub fn warnings(profile: &Profile, spans: &Spans) -> Vec<Fault> {
-    let problems = profile
-        .check()
-        .into_iter()
-        .filter(|problem| problem.level == Level::Warning);
+    let problems = profile.check().into_iter();
+    let problems = problems.filter(|problem| !refuses(problem));
     problems
         .map(|problem| spans.problem(&problem.path, format!("warning: {}", problem.fault)))
         .collect()
 }
 
+/// Definitions made elsewhere have signals that overlap, and are read; in a file that somebody wrote it is a mistake.
+fn refuses(problem: &Problem) -> bool {
+    problem.level == Level::Error || matches!(problem.fault, profile::Fault::Overlap(_))
+}
+
 fn finish(profile: &mut Profile, spans: &Spans) -> Vec<Fault> {
-    let problems = profile
-        .check()
-        .into_iter()
-        .filter(|problem| problem.level == Level::Error);
+    let problems = profile.check().into_iter().filter(refuses);
     let mut faults: Vec<_> = problems
         .map(|problem| spans.problem(&problem.path, problem.fault.to_string()))
         .collect();

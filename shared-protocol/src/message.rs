@@ -3,7 +3,8 @@
 use bincode::{Decode, Encode};
 
 use crate::{
-    BlockNumber, Digest, Epoch, GatewayId, OpenError, Plan, SigningKey, Stream, VerifyingKey,
+    AssetKey, BlockNumber, Digest, Epoch, GatewayId, OpenError, Plan, SigningKey, Stream,
+    VerifyingKey,
     envelope::{self, Envelope, Kind, MAX_ENVELOPE},
 };
 
@@ -77,6 +78,8 @@ pub enum CommandBody {
     SendColumns(Epoch),
     /// Keep this plan instead of the one before.
     Plan(Plan),
+    /// Have the computers of a vehicle forget their trouble codes. Done only while it stands still.
+    ClearTroubleCodes(AssetKey),
 }
 
 /// A command. The gateway carries it out at most once, not after it expired, and answers with a record of kind

@@ -27,13 +27,13 @@ pub struct CommandToSend {
     /// The gateway's name.
     #[schema(min_length = 1, example = "depot-1")]
     gateway: String,
-    /// What to do: `ping`, `send-columns`, `plan`.
+    /// What to do: `ping`, `send-columns`, `plan`, `clear-trouble-codes`.
     #[schema(min_length = 1, example = "ping")]
     kind: String,
-    /// With what; for `send-columns` the epoch; for `plan` JSON: `{"from": instant, "until": instant, "stations": [{"station":
-    /// key, "token"?, "critical"?, "departure"?: instant, "energy_wh"?, "power"?: [{"from": instant, "watts"}]}]}`. A plan orders
-    /// cars and takes power from them; it raises nothing that breakers, contract and meters allow. The newest one that a
-    /// gateway has taken holds until its end; then cars share what there is.
+    /// With what; for `send-columns` the epoch; for `clear-trouble-codes` the vehicle; for `plan` JSON: `{"from": instant,
+    /// "until": instant, "stations": [{"station": key, "token"?, "critical"?, "departure"?: instant, "energy_wh"?, "power"?:
+    /// [{"from": instant, "watts"}]}]}`. A plan orders cars and takes power from them; it raises nothing that breakers,
+    /// contract and meters allow. The newest one that a gateway has taken holds until its end; then cars share what there is.
     #[serde(default)]
     argument: String,
     /// For how many seconds it may be carried out; an hour when absent.

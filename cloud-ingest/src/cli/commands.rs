@@ -19,9 +19,9 @@ pub(super) enum Command {
         /// How long it is valid, in seconds.
         #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
         valid: u64,
-        /// What to do: ping, send-columns, plan.
+        /// What to do: ping, send-columns, plan, clear-trouble-codes.
         kind: String,
-        /// With what; for send-columns the epoch, for plan its JSON.
+        /// With what; for send-columns the epoch, for plan its JSON, for clear-trouble-codes the vehicle.
         #[arg(default_value = "")]
         argument: String,
         #[command(flatten)]

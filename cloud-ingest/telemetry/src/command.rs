@@ -58,7 +58,7 @@ pub enum CommandError {
     Id(String),
     /// It means nothing.
     #[error(
-        "`{kind} {argument}` is no command: there are `ping`, `send-columns COUNTER.NONCE` (nonce: 16 hexadecimal digits) and `plan PLAN` (JSON)"
+        "`{kind} {argument}` is no command: there are `ping`, `send-columns COUNTER.NONCE` (nonce: 16 hexadecimal digits), `plan PLAN` (JSON) and `clear-trouble-codes VEHICLE` (by its key at the gateway)"
     )]
     Unknown {
         /// Its first word.
@@ -97,17 +97,17 @@ fn body(kind: &str, argument: &str) -> Result<CommandBody, CommandError> {
                 .filter(|_| nonce.len() == 16)?,
         })
     };
-    if kind == "plan" {
-        return Ok(CommandBody::Plan(plan::read(argument)?));
-    }
-    match (kind, epoch()) {
-        ("ping", _) if argument.is_empty() => Ok(CommandBody::Ping),
-        ("send-columns", Some(epoch)) => Ok(CommandBody::SendColumns(epoch)),
-        _ => Err(CommandError::Unknown {
-            kind: kind.to_owned(),
-            argument: short(argument, LONGEST_DETAIL),
-        }),
-    }
+    let found = match kind {
+        "plan" => return Ok(CommandBody::Plan(plan::read(argument)?)),
+        "ping" if argument.is_empty() => Some(CommandBody::Ping),
+        "send-columns" => epoch().map(CommandBody::SendColumns),
+        "clear-trouble-codes" => argument.parse().ok().map(CommandBody::ClearTroubleCodes),
+        _ => None,
+    };
+    found.ok_or_else(|| CommandError::Unknown {
+        kind: kind.to_owned(),
+        argument: short(argument, LONGEST_DETAIL),
+    })
 }
 
 /// Queues a command for a gateway, valid for so long from `now` on.

@@ -38,14 +38,25 @@ pub struct Checksum {
     pub constant: u8,
 }
 
+impl Checksum {
+    /// The bits that it covers, as a mask over the bytes in Intel order.
+    pub fn mask(&self) -> u64 {
+        ((1u64 << self.length) - 1) << self.start
+    }
+}
+
 /// Different frames that are needed to tell: a wrong rule of four bits holds for one frame of sixteen.
 const DIFFERENT: usize = 10;
+/// As many do where the constant is 0: nobody put anything in, and a copy of something else would need one.
+const PLAIN: usize = 4;
+/// As many are needed where a half byte does not count: there are more ways to be right by chance.
+const LEFT_OUT: usize = 16;
 /// Frames that are looked at.
 const MOST: usize = 400;
 const POLYNOMIALS: [u8; 6] = [0x1D, 0x2F, 0x07, 0x31, 0x9B, 0xD5];
 
 /// The checksums of all identifiers, at most one each.
-pub fn checksums(recording: &Recording) -> Vec<Checksum> {
+pub(crate) fn checksums(recording: &Recording) -> Vec<Checksum> {
     recording
         .ids()
         .filter_map(|id| {
@@ -55,7 +66,7 @@ pub fn checksums(recording: &Recording) -> Vec<Checksum> {
                 .iter()
                 .map(|(_, bytes)| *bytes)
                 .collect();
-            if length < 3 || different.len() < DIFFERENT {
+            if length < 3 || different.len() < PLAIN {
                 return None;
             }
             // Spread over the whole recording: neighbours are alike.
@@ -82,11 +93,8 @@ fn whole(id: CanId, frames: &[[u8; 8]], length: usize) -> Option<Checksum> {
             .map(|frame| [&frame[..at], &frame[at + 1..length]].concat())
             .collect();
         let own: Vec<u8> = frames.iter().map(|frame| frame[at]).collect();
-        if !tells(&own, &others, 6) {
-            return None;
-        }
         let (rule, constant) = follows(&rules, &own, &others, 0xFF)?;
-        Some(Checksum {
+        tells(&own, &others, 6, constant).then_some(Checksum {
             id,
             start: at as u8 * 8,
             length: 8,
@@ -104,35 +112,54 @@ fn half(id: CanId, frames: &[[u8; 8]], length: usize) -> Option<Checksum> {
             .collect()
     };
     let rules = [Rule::Xor, Rule::Sum, Rule::NegativeSum];
-    (0..length * 2).rev().find_map(|at| {
-        let (mut own, mut others) = (Vec::new(), Vec::new());
-        for frame in frames {
-            let mut all = nibbles(frame);
-            own.push(all.remove(at));
-            others.push(all);
-        }
-        if !tells(&own, &others, 4) {
-            return None;
-        }
+    let all: Vec<Vec<u8>> = frames.iter().map(nibbles).collect();
+    let without = |at: usize, left_out: Option<usize>| {
+        let own: Vec<u8> = all.iter().map(|nibbles| nibbles[at]).collect();
+        let others: Vec<Vec<u8>> = all
+            .iter()
+            .map(|nibbles| {
+                let others = nibbles.iter().enumerate();
+                let counts = |place: usize| place != at && Some(place) != left_out;
+                others
+                    .filter(|(place, _)| counts(*place))
+                    .map(|(_, nibble)| *nibble)
+                    .collect()
+            })
+            .collect();
         let (rule, constant) = follows(&rules, &own, &others, 0xF)?;
-        Some(Checksum {
+        let values = if left_out.is_some() { 8 } else { 4 };
+        tells(&own, &others, values, constant).then_some(Checksum {
             id,
             start: at as u8 * 4,
             length: 4,
             rule,
             constant,
         })
+    };
+    let places = length * 2;
+    let found = (0..places).rev().find_map(|at| without(at, None));
+    found.or_else(|| {
+        (frames.len() >= LEFT_OUT).then_some(())?;
+        let pairs = (0..places)
+            .rev()
+            .flat_map(|at| (0..places).map(move |out| (at, out)));
+        pairs
+            .filter(|(at, out)| at != out)
+            .find_map(|(at, out)| without(at, Some(out)))
     })
 }
 
-/// Whether a rule that holds can be more than chance: it takes several values, and more than one of the others
-/// changes: what goes with one other alone is a copy of it.
-fn tells(own: &[u8], others: &[Vec<u8>], values: usize) -> bool {
+/// Whether a rule that holds can be more than chance: it takes several values, in enough frames, and more than one of the
+/// others changes: what goes with one other alone is a copy of it, or nearly, unless the constant is 0.
+fn tells(own: &[u8], others: &[Vec<u8>], values: usize, constant: u8) -> bool {
     let different: BTreeSet<u8> = own.iter().copied().collect();
     let changing = (0..others[0].len())
         .filter(|&at| others.iter().any(|other| other[at] != others[0][at]))
         .count();
-    different.len() >= values && changing > 1
+    if constant == 0 && different.len() >= PLAIN && changing > 0 {
+        return true;
+    }
+    own.len() >= DIFFERENT && different.len() >= values && changing > 1
 }
 
 fn follows(rules: &[Rule], own: &[u8], others: &[Vec<u8>], mask: u8) -> Option<(Rule, u8)> {

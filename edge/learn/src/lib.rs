@@ -15,6 +15,7 @@
 //! | `quantity.rs` | what is looked for: how finely it is coded, how fast it changes |
 //! | `counter.rs` | counters |
 //! | `checksum.rs` | sums, exclusive or, CRC-8 |
+//! | `guard.rs` | both together |
 //! | `draft.rs` | what was found, as files |
 
 #![forbid(unsafe_code)]
@@ -22,13 +23,15 @@
 mod checksum;
 mod counter;
 mod draft;
+mod guard;
 mod quantity;
 mod rank;
 mod recording;
 
-pub use checksum::{Checksum, Rule, checksums};
-pub use counter::{Counter, counters};
+pub use checksum::{Checksum, Rule};
+pub use counter::Counter;
 pub use draft::{Draft, draft};
+pub use guard::{Guards, guards};
 pub use quantity::{ODOMETER, PACK_VOLTAGE, QUANTITIES, Quantity, STATE_OF_CHARGE};
 pub use rank::{Candidate, Reading, rank};
 pub use recording::{Order, Page, Recording, Window};

@@ -13,11 +13,17 @@ use ::learn::{ODOMETER, PACK_VOLTAGE, Quantity, Reading, Recording, STATE_OF_CHA
 use clap::Subcommand;
 use edge::{
     clock::Clock,
-    sources::can::{Bus, BusError},
+    sources::{
+        can::{Bus, BusError},
+        scan::Scan,
+    },
 };
+use isotp::CanId;
 use vehicles::log::LogReader;
 
 use super::Failure;
+
+mod scan;
 
 /// What `edge learn` does.
 #[derive(Subcommand)]
@@ -32,6 +38,33 @@ pub(crate) enum Learn {
         /// For how many seconds.
         #[arg(long, default_value_t = 600)]
         seconds: u64,
+    },
+    /// Ask an ECU for one identifier after the other and write down what it answers. Only reads; waits while the car sleeps;
+    /// a file that exists is gone on with after its last line.
+    Scan {
+        /// The bus, as in a gateway's configuration: elm327://192.168.0.10.
+        interface: String,
+        /// Identifier of the request's frames: 7E4.
+        #[arg(long)]
+        request: CanId,
+        /// Identifier of the answer's frames, where it does not follow from the request as in ISO 15765-4.
+        #[arg(long)]
+        response: Option<CanId>,
+        /// 22, or 21 whose identifiers have one byte.
+        #[arg(long, default_value = "22", value_parser = hexadecimal)]
+        service: u16,
+        /// The first identifier.
+        #[arg(long, default_value = "0000", value_parser = hexadecimal)]
+        from: u16,
+        /// The last identifier.
+        #[arg(long, default_value = "FFFF", value_parser = hexadecimal)]
+        to: u16,
+        /// Milliseconds between an answer and the next request.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(20..=60_000))]
+        pause: u64,
+        /// What was found: a line for each identifier, request and answer in hexadecimal digits, `-` for none.
+        #[arg(long)]
+        out: PathBuf,
     },
     /// Print the counters and checksums of a recording.
     Guards {
@@ -59,6 +92,28 @@ pub(crate) fn learn(learn: Learn) -> Result<(), Failure> {
             out,
             seconds,
         } => record(&interface, &out, seconds),
+        Learn::Scan {
+            interface,
+            request,
+            response,
+            service,
+            from,
+            to,
+            pause,
+            out,
+        } => {
+            let service = u8::try_from(service).map_err(Failure::input)?;
+            let address = scan::address(request, response)?;
+            let what = Scan {
+                address,
+                service,
+                first: from,
+                last: to,
+                pause: Duration::from_millis(pause),
+                within: Duration::from_secs(3),
+            };
+            scan::run(&interface, what, &out)
+        }
         Learn::Guards { recording } => {
             guards(&read(&recording)?);
             Ok(())
@@ -149,7 +204,8 @@ fn read(path: &Path) -> Result<Recording, Failure> {
 }
 
 fn guards(recording: &Recording) {
-    for counter in ::learn::counters(recording) {
+    let found = ::learn::guards(recording);
+    for counter in found.counters {
         let window = counter.window;
         println!(
             "{}: counter of {} bits from bit {} on ({:?} endian), {:+} each frame, {:.1} % regular",
@@ -161,7 +217,7 @@ fn guards(recording: &Recording) {
             counter.regular * 100.0
         );
     }
-    for sum in ::learn::checksums(recording) {
+    for sum in found.checksums {
         println!(
             "{}: checksum of {} bits from bit {} on: {:?}, constant {:02X}",
             sum.id, sum.length, sum.start, sum.rule, sum.constant
@@ -252,4 +308,8 @@ fn reading(text: &str) -> Option<(&'static str, Quantity, Reading)> {
         step: 0.1f64.powi(i32::try_from(places).ok()?),
     };
     Some((name, quantity, reading))
+}
+
+fn hexadecimal(text: &str) -> Result<u16, String> {
+    u16::from_str_radix(text, 16).map_err(|_| "one to four hexadecimal digits".to_owned())
 }

@@ -5,7 +5,8 @@
 //!    interrupted, for nobody knows how far it got.
 //! 3. While the time is unknown, or the clock is behind the instant at which the command was issued, it waits: nobody can
 //!    tell whether it has expired.
-//! 4. Its id is written to the disk until it expires; then, not before, it is carried out.
+//! 4. Its id is written to the disk until it expires; then, not before, it is carried out. What a vehicle is to do waits
+//!    until the vehicle has stood still for a minute, and is refused when it does not; other commands wait as long.
 //! 5. The answer is a record of kind `command.answer` in the critical stream: `{"command": id, "result": …}` with `done`,
 //!    `expired`, `interrupted` or `refused`. When that is durable, the id is marked as answered.
 //!
@@ -15,7 +16,7 @@ mod book;
 mod local;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     path::PathBuf,
     sync::{
         Arc,
@@ -24,13 +25,14 @@ use std::{
     time::Duration,
 };
 
-use shared_protocol::{Command, CommandBody, Record};
+use shared_protocol::{AssetKey, Command, CommandBody, Record};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::{
     buffer::{Buffer, Settlement, Stopped},
     clock::Clock,
     control::{Control, NoPlan},
+    sources::Letterbox,
     supervise::Beat,
 };
 use book::{Book, Known};
@@ -89,6 +91,7 @@ pub struct Desk {
     folder: PathBuf,
     clock: Arc<Clock>,
     buffer: Buffer,
+    vehicles: BTreeMap<AssetKey, Vec<Letterbox>>,
     /// What has become of them.
     pub counts: Counts,
     papers: Mutex<Papers>,
@@ -104,15 +107,6 @@ enum Next {
     Over,
 }
 
-/// Why a command is not carried out.
-#[derive(Debug, thiserror::Error)]
-enum Failed {
-    #[error(transparent)]
-    Plan(#[from] NoPlan),
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-}
-
 impl Desk {
     /// A desk that remembers in this folder, and where to put commands.
     pub fn new(
@@ -126,6 +120,7 @@ impl Desk {
             folder,
             clock,
             buffer,
+            vehicles: BTreeMap::new(),
             counts: Counts::default(),
             papers: Mutex::new(Papers {
                 inbox,
@@ -144,6 +139,13 @@ impl Desk {
     #[must_use]
     pub fn of(mut self, control: Option<Arc<Control>>) -> Self {
         self.control = control;
+        self
+    }
+
+    /// With the vehicles that may be ordered something; one has as many letterboxes as buses.
+    #[must_use]
+    pub fn over(mut self, vehicles: BTreeMap<AssetKey, Vec<Letterbox>>) -> Self {
+        self.vehicles = vehicles;
         self
     }
 
@@ -174,7 +176,11 @@ impl Desk {
                     Judgement::Wait => papers.waiting.push_back(command),
                     judgement => {
                         let late = judgement == Judgement::Expired;
-                        if self.settle(&mut papers, &command, late).await.is_err() {
+                        if self
+                            .settle(&mut papers, &command, late, beat)
+                            .await
+                            .is_err()
+                        {
                             return;
                         }
                     }
@@ -190,6 +196,7 @@ impl Desk {
         papers: &mut Papers,
         command: &Command,
         late: bool,
+        beat: &Beat,
     ) -> Result<(), Stopped> {
         if papers.book.is_none() {
             match Book::open(&self.folder, self.clock.wall_us().unwrap_or(0)) {
@@ -224,38 +231,51 @@ impl Desk {
         if let Err(error) = book.write(&command.id, command.expires_us, Known::Begun) {
             return self.refuse(command, &error).await;
         }
-        match self.carry_out(command).await {
+        match self.carry_out(command, beat).await? {
             Ok(()) => {
                 self.counts.done.fetch_add(1, Ordering::Relaxed);
                 self.answer(command, "done", None).await?;
             }
-            Err(Failed::Stopped(stopped)) => return Err(stopped),
-            Err(Failed::Plan(error)) => {
-                tracing::warn!(%error, "a plan is not kept");
+            Err(why) => {
                 self.counts.refused.fetch_add(1, Ordering::Relaxed);
-                self.answer(command, "refused", Some(error.to_string()))
-                    .await?;
+                self.answer(command, "refused", Some(why)).await?;
             }
         }
         note_answered(book, command);
         Ok(())
     }
 
-    async fn carry_out(&self, command: &Command) -> Result<(), Failed> {
+    /// The inner error is why it is refused.
+    async fn carry_out(
+        &self,
+        command: &Command,
+        beat: &Beat,
+    ) -> Result<Result<(), String>, Stopped> {
         match &command.body {
-            CommandBody::Ping => Ok(()),
+            CommandBody::Ping => Ok(Ok(())),
             CommandBody::SendColumns(epoch) => {
                 let columns = vec![Settlement::Columns(*epoch)];
-                Ok(self.buffer.settle(columns).await?)
+                self.buffer.settle(columns).await.map(Ok)
             }
             CommandBody::Plan(plan) => {
-                let control = self.control.clone().ok_or(NoPlan::NoDepot)?;
+                let Some(control) = self.control.clone() else {
+                    return Ok(Err(NoPlan::NoDepot.to_string()));
+                };
                 let (plan, issued) = (plan.clone(), command.issued_us);
                 let kept = tokio::task::spawn_blocking(move || control.keep_plan(plan, issued));
-                let kept = kept
-                    .await
-                    .map_err(|error| NoPlan::Disk(error.to_string()))?;
-                Ok(kept?)
+                let kept = kept.await.map_err(|error| NoPlan::Disk(error.to_string()));
+                Ok(kept.flatten().map_err(|error| error.to_string()))
+            }
+            CommandBody::ClearTroubleCodes(asset) => {
+                let Some(buses) = self.vehicles.get(asset) else {
+                    return Ok(Err(format!("no vehicle of this gateway is called {asset}")));
+                };
+                for bus in buses {
+                    if let Err(why) = beat.during(bus.clear_codes()).await {
+                        return Ok(Err(why));
+                    }
+                }
+                Ok(Ok(()))
             }
         }
     }

@@ -218,6 +218,16 @@ async fn while_the_time_is_unknown_commands_wait() {
     assert_eq!(answers, answered(&[(1, "done"), (2, "expired")]));
 }
 
+#[tokio::test]
+async fn what_no_vehicle_here_can_do_is_refused() {
+    let place = Place::new();
+    place.system.store(place.now, Ordering::Relaxed);
+    let mut command = place.command(1, 600 * S);
+    command.body = CommandBody::ClearTroubleCodes("car-9".parse().unwrap());
+    let answers = place.run(&[command], 1).await;
+    assert_eq!(answers, answered(&[(1, "refused")]));
+}
+
 #[test]
 fn a_clock_that_is_behind_the_command_does_not_judge_it() {
     let command = Place::new().command(1, 600 * S);

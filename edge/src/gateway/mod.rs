@@ -9,6 +9,7 @@ mod loops;
 mod parts;
 
 use std::{
+    collections::BTreeMap,
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -34,7 +35,8 @@ use crate::{
 use loops::{Sighted, supervise, teller, watch_database, watch_ledger};
 pub use parts::read_key;
 use parts::{
-    build_central, build_control, build_line, build_page, build_vehicle, link, listen, reserved,
+    Networks, build_central, build_control, build_line, build_page, build_vehicle, link, listen,
+    reserved,
 };
 
 /// Why a gateway does not start. Nothing has been started then.
@@ -181,10 +183,11 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
     let key = read_key(&config.key)?;
     let link = link(&config)?;
     reserved(&config)?;
+    let mut networks = Networks::default();
     let vehicles = config
         .can
         .into_iter()
-        .map(build_vehicle)
+        .map(|can| build_vehicle(can, &mut networks))
         .collect::<Result<Vec<_>, _>>()?;
     let lines = config
         .modbus
@@ -227,7 +230,12 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
     senders.spawn(watch_database(&supervisor, &buffer, sending.clone()));
     senders.spawn(watch_ledger(&supervisor, &buffer, sending.clone()));
     let (desk, commands) = Desk::new(data.clone(), clock.clone(), buffer.clone());
-    let desk = Arc::new(desk.of(control.clone()));
+    let mut letterboxes = BTreeMap::<_, Vec<_>>::new();
+    for vehicle in &vehicles {
+        let boxes = letterboxes.entry(vehicle.asset.clone()).or_default();
+        boxes.push(vehicle.orders.clone());
+    }
+    let desk = Arc::new(desk.of(control.clone()).over(letterboxes));
     let counter = desk.counter();
     let (report, reports) = watch::channel(uplink::Report::default());
     let uplink = uplink::Options {
@@ -315,6 +323,14 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
                 page::serve(page.clone(), listener, tls, ours.clone(), beat)
             }));
         }
+    }
+    for dongles in networks.0 {
+        let clock = clock.clone();
+        let spec = Spec::new(format!("dongles:{}", dongles.network()), DEADLINE);
+        makers.spawn(supervisor.keep(spec, making.clone(), move |beat| {
+            let (dongles, clock) = (dongles.clone(), clock.clone());
+            async move { dongles.search(clock, &beat).await }
+        }));
     }
     for vehicle in vehicles {
         let (vehicle, context) = (Arc::new(vehicle), context.clone());

@@ -4,7 +4,7 @@ use std::{fs, io, net::SocketAddr, path::Path, sync::Arc};
 
 use ::ocpp::{AuthList, Policy, Token};
 use depot_config::depot::Depot;
-use firmware_config::gateway::{Can, Gateway, Page, Stations};
+use firmware_config::gateway::{Can, Gateway, Interface, Page, Stations};
 use shared_protocol::SigningKey;
 use tokio_rustls::TlsAcceptor;
 use vehicles::{
@@ -17,7 +17,7 @@ use crate::{
     clock::Clock,
     control::{Control, Remembered, Vouched, commission},
     health, page,
-    sources::{modbus, ocpp, vehicle},
+    sources::{Letterbox, dongles::Dongles, modbus, ocpp, vehicle},
     uplink,
 };
 
@@ -77,7 +77,34 @@ pub(super) fn link(config: &Gateway) -> Result<uplink::Link, StartError> {
     })
 }
 
-pub(super) fn build_vehicle(can: Can) -> Result<vehicle::Vehicle, StartError> {
+/// The networks in which vehicles' dongles are looked for.
+#[derive(Debug, Default)]
+pub(super) struct Networks(pub(super) Vec<Arc<Dongles>>);
+
+impl Networks {
+    fn of(&mut self, interface: &Interface) -> Option<Arc<Dongles>> {
+        let &Interface::Dongle {
+            network,
+            port,
+            bitrate,
+        } = interface
+        else {
+            return None;
+        };
+        let wanted = Dongles::new(network, port, bitrate);
+        let known = self.0.iter().find(|known| known.is_like(&wanted)).cloned();
+        Some(known.unwrap_or_else(|| {
+            let new = Arc::new(wanted);
+            self.0.push(new.clone());
+            new
+        }))
+    }
+}
+
+pub(super) fn build_vehicle(
+    can: Can,
+    networks: &mut Networks,
+) -> Result<vehicle::Vehicle, StartError> {
     let mut decoders = Vec::new();
     if let Some(path) = &can.dbc {
         decoders.push(Decoder::new(&read_dbc(path)?));
@@ -101,11 +128,13 @@ pub(super) fn build_vehicle(can: Can) -> Result<vehicle::Vehicle, StartError> {
         }
     }
     Ok(vehicle::Vehicle {
+        dongles: networks.of(&can.interface),
         asset: can.asset,
         interface: can.interface,
         decoders,
         diagnostics,
         vin: can.vin,
+        orders: Letterbox::default(),
     })
 }
 

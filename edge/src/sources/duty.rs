@@ -92,6 +92,16 @@ impl Duties {
         duties
     }
 
+    /// Whoever asks every ECU at once.
+    pub(super) fn all(&self) -> usize {
+        self.all
+    }
+
+    /// Whoever asks one ECU.
+    pub(super) fn ecus(&self) -> Vec<usize> {
+        self.ecus.iter().map(|(asker, _)| *asker).collect()
+    }
+
     /// It may be another vehicle: it is asked who it is, and then what is wrong.
     pub(super) fn woke(&mut self) {
         self.known = false;

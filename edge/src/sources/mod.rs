@@ -2,10 +2,14 @@
 //! its device or bus goes away it waits, with back-off, and tries again for ever.
 
 pub mod can;
+pub mod dongles;
 mod duty;
+mod merge;
 pub mod modbus;
 mod obd;
 pub mod ocpp;
+pub(crate) mod orders;
+pub mod scan;
 mod state;
 pub mod vehicle;
 
@@ -13,6 +17,8 @@ use std::sync::{Arc, atomic::Ordering};
 
 use shared_protocol::{AssetKey, Column, Encoding, SignalDef, Source};
 use tokio::sync::watch;
+
+pub use orders::Letterbox;
 
 use crate::{
     buffer::{Buffer, Sample, Stopped},

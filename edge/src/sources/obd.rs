@@ -1,38 +1,40 @@
 //! Asks the ECUs of one vehicle by its profile. Sans I/O: frames and the time go in, frames and readings come out.
 //!
-//! Only services that read are asked (01, 03, 07, 09, 0A, 19, 21, 22), only in the default session, one request at a time
-//! on the bus with a pause for each ECU, and only as often as the profile says for what the vehicle is doing. Besides the
-//! profile's, every vehicle is asked for its VIN and its trouble codes (`duty.rs`).
+//! Only services that read are asked (01, 02, 03, 07, 09, 0A, 19, 21, 22), only in the default session, one request at a time
+//! on the bus with a pause for each ECU, and only as often as the profile says for what the vehicle is doing. What is due of
+//! one ECU at about the same time is asked in one request, as far as it goes into one frame (`merge.rs`). Besides the
+//! profile's, every vehicle is asked for its VIN and its trouble codes (`duty.rs`). The one thing that changes something,
+//! 14, is asked when somebody has ordered it ([`Poller::clear_codes`]).
 
-use std::{collections::HashMap, time::Duration};
+mod asker;
 
-use super::duty::{Duties, Duty, News};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use super::{
+    duty::{Duties, Duty, News},
+    merge,
+};
+use asker::{Asker, asker, refusal, tells_speed};
 use elm327::Route;
 use isotp::{
-    CanId, Config, Frame, Link,
-    uds::{Answer, Client, ClientOutput, Group, GroupOutput, Request, Timing},
+    CanId, Frame,
+    uds::{Answer, ClientOutput, Group, GroupOutput, Request, Timing},
 };
-use vehicles::{
-    Reading,
-    diagnostic::Table,
-    profile::{Command, VehicleState},
-};
+use vehicles::{Reading, diagnostic::Table, profile::VehicleState};
 
-/// Services that only read.
-const READING: [u8; 4] = [0x01, 0x09, 0x21, 0x22];
 /// Between two requests on the bus.
 const GAP: Duration = Duration::from_millis(20);
 /// Between two requests to one ECU, which has other things to do.
 const GAP_ECU: Duration = Duration::from_millis(50);
 /// After a request failed it is not asked again for so long, doubling up to the most.
 const FAILED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
-
-/// Asks one ECU, or all at once.
-#[derive(Debug)]
-enum Asker {
-    One(Box<Client>),
-    All(Box<Group>),
-}
+/// While somebody waits for the vehicle to stand still, its speed is asked for so often.
+const ATTENDED: Duration = Duration::from_secs(5);
+/// `groupOfDTC` that is all of them (ISO 14229-1:2020 §D.1).
+const ALL_CODES: u32 = 0xFF_FFFF;
 
 #[derive(Debug)]
 struct Schedule {
@@ -40,6 +42,10 @@ struct Schedule {
     last: Option<Duration>,
     not_before: Duration,
     failures: u32,
+    /// Its ECU has not answered it together with others.
+    alone: bool,
+    /// Among its signals is the vehicle's speed.
+    speed: bool,
 }
 
 /// What the poller wants done, or has to tell.
@@ -51,6 +57,8 @@ pub(super) enum Output {
     Readings(Vec<Reading>),
     /// What it is, and what is wrong with it.
     News(News),
+    /// The ECUs have forgotten their trouble codes, or why not; how many have.
+    Cleared(Result<usize, String>),
     /// A request has no usable answer.
     Failed {
         /// Name of the command.
@@ -70,6 +78,10 @@ pub(super) struct Poller {
     /// What is under way.
     open: Option<Open>,
     answered: bool,
+    clearing: Option<Clearing>,
+    /// Whether somebody waits for the vehicle to stand still.
+    attended: bool,
+    outputs: VecDeque<Output>,
     next_request: Duration,
     /// Until when each asker's ECU is left in peace.
     peace: Vec<Duration>,
@@ -78,13 +90,27 @@ pub(super) struct Poller {
 /// What was asked.
 #[derive(Clone, Debug)]
 enum Open {
-    Command(usize),
+    Commands {
+        asked: Vec<usize>,
+        /// Those of them that have their answer.
+        answered: Vec<usize>,
+    },
     Duty(Duty),
+}
+
+/// Trouble codes that are being cleared.
+#[derive(Debug)]
+struct Clearing {
+    left: VecDeque<Duty>,
+    cleared: usize,
+    refused: Vec<String>,
 }
 
 impl Poller {
     /// A poller for these commands; the second value tells which are never asked, and why.
-    pub(super) fn new(table: Table) -> (Self, Vec<String>) {
+    ///
+    /// `late`: how much later than from the ECU an answer comes through what is between.
+    pub(super) fn new(table: Table, late: Duration) -> (Self, Vec<String>) {
         let mut left_out = Vec::new();
         let mut askers = Vec::new();
         let mut known = HashMap::new();
@@ -99,7 +125,7 @@ impl Poller {
             let asker = match (refusal(command), known.get(&key)) {
                 (Some(why), _) => Err(why),
                 (None, Some(&asker)) => Ok(asker),
-                (None, None) => asker(command).map(|asker| {
+                (None, None) => asker(command, late).map(|asker| {
                     askers.push(asker);
                     known.insert(key, askers.len() - 1);
                     askers.len() - 1
@@ -111,6 +137,8 @@ impl Poller {
                     last: None,
                     not_before: Duration::ZERO,
                     failures: 0,
+                    alone: false,
+                    speed: tells_speed(command),
                 }),
                 Err(why) => {
                     left_out.push(format!("`{}` is not asked: {why}", command.name));
@@ -131,10 +159,14 @@ impl Poller {
             .position(|asker| matches!(asker, Asker::All(_)));
         let all = all.unwrap_or_else(|| {
             let extended = !ecus.is_empty() && ecus.iter().all(|(_, id)| id.is_extended());
+            let timing = Timing {
+                p2: Timing::default().p2 + late,
+                ..Timing::default()
+            };
             let group = if extended {
-                Group::obd_29(Timing::default())
+                Group::obd_29(timing)
             } else {
-                Group::obd_11(Timing::default())
+                Group::obd_11(timing)
             };
             askers.push(Asker::All(Box::new(group)));
             askers.len() - 1
@@ -148,6 +180,9 @@ impl Poller {
                 schedule,
                 open: None,
                 answered: false,
+                clearing: None,
+                attended: false,
+                outputs: VecDeque::new(),
                 next_request: Duration::ZERO,
             },
             left_out,
@@ -171,6 +206,45 @@ impl Poller {
     /// It woke up, or the bus is a new one: it may be another vehicle.
     pub(super) fn woke(&mut self) {
         self.duties.woke();
+        for schedule in self.schedule.iter_mut().flatten() {
+            schedule.alone = false;
+        }
+    }
+
+    /// Somebody waits for the vehicle to stand still: its speed is asked for more often.
+    pub(super) fn attend(&mut self, attended: bool) {
+        self.attended = attended;
+    }
+
+    /// Every ECU that the profile knows, or all at once if it knows none, is told to forget its trouble codes (14).
+    /// Whoever calls this has the authority to, and knows that the vehicle stands still; [`Output::Cleared`] ends it.
+    pub(super) fn clear_codes(&mut self) {
+        let ecus = self.duties.ecus();
+        let askers = if ecus.is_empty() {
+            vec![self.duties.all()]
+        } else {
+            ecus
+        };
+        let request = Request::ClearDiagnosticInformation { group: ALL_CODES };
+        let left = askers.into_iter().map(|asker| Duty {
+            asker,
+            request: request.clone(),
+        });
+        self.clearing = Some(Clearing {
+            left: left.collect(),
+            cleared: 0,
+            refused: Vec::new(),
+        });
+    }
+
+    /// What is not asked yet of that is not asked any more.
+    pub(super) fn stop_clearing(&mut self) {
+        self.clearing = None;
+    }
+
+    /// Whether codes are being cleared.
+    pub(super) fn is_clearing(&self) -> bool {
+        self.clearing.is_some()
     }
 
     /// Nothing but the VIN is asked until it is known.
@@ -193,11 +267,21 @@ impl Poller {
     /// The next thing to do or to know; call until `None`.
     pub(super) fn poll(&mut self, now: Duration, state: VehicleState) -> Option<Output> {
         loop {
-            if let Some(output) = self.drain(now) {
+            if let Some(output) = self.drain(now).or_else(|| self.outputs.pop_front()) {
                 return Some(output);
             }
             if self.open.is_some() || now < self.next_request {
                 return None;
+            }
+            // Not before it is known to be the right one.
+            if !self.duties.holds_back()
+                && let Some(clearing) = &mut self.clearing
+            {
+                if let Some(duty) = clearing.left.pop_front() {
+                    self.take_on(duty);
+                    continue;
+                }
+                return self.cleared();
             }
             if let Some(duty) = self.duties.urgent(now, state) {
                 self.take_on(duty);
@@ -208,11 +292,66 @@ impl Poller {
                 self.take_on(duty);
                 continue;
             };
-            if let Err(why) = self.ask(command, now) {
-                let name = self.table.commands()[command].name.clone();
+            let asked = self.together(command, now, state);
+            if let Err(why) = self.ask(&asked, now) {
                 self.failed(command, now);
-                return Some(Output::Failed { command: name, why });
+                return Some(self.failure(command, why));
             }
+        }
+    }
+
+    /// What is asked in one request with this command: those of its ECU that are due soon and go into the same frame.
+    fn together(&self, first: usize, now: Duration, state: VehicleState) -> Vec<usize> {
+        let commands = self.table.commands();
+        let most = merge::most(&commands[first]);
+        let joins = |command: usize| {
+            let schedule = self.schedule[command].as_ref();
+            schedule.is_some_and(|schedule| !schedule.alone) && merge::takes(&commands[command])
+        };
+        let mut asked = vec![first];
+        if most < 2 || !joins(first) {
+            return asked;
+        }
+        let asker = |command: usize| self.schedule[command].as_ref().map(|one| one.asker);
+        let mut others: Vec<_> = (0..self.schedule.len())
+            .filter(|&other| other != first && asker(other) == asker(first) && joins(other))
+            .filter(|&other| commands[other].service == commands[first].service)
+            .filter_map(|other| Some((self.when(other, state)?, other)))
+            .filter(|(at, _)| *at <= now + merge::SOON)
+            .collect();
+        others.sort_unstable();
+        for (_, other) in others {
+            let identifier = &commands[other].identifier;
+            let twice = asked
+                .iter()
+                .any(|&one| commands[one].identifier == *identifier);
+            if asked.len() < most && !twice {
+                asked.push(other);
+            }
+        }
+        asked
+    }
+
+    /// What has become of clearing codes.
+    fn cleared(&mut self) -> Option<Output> {
+        let clearing = self.clearing.take()?;
+        // What is there now is asked for.
+        self.duties.woke();
+        Some(Output::Cleared(match clearing.refused.as_slice() {
+            [] if clearing.cleared > 0 => Ok(clearing.cleared),
+            [] => Err("no ECU answers".to_owned()),
+            refused => Err(format!(
+                "{} cleared; {}",
+                clearing.cleared,
+                refused.join("; ")
+            )),
+        }))
+    }
+
+    fn failure(&self, command: usize, why: String) -> Output {
+        Output::Failed {
+            command: self.table.commands()[command].name.clone(),
+            why,
         }
     }
 
@@ -224,6 +363,12 @@ impl Poller {
         };
         if taken {
             self.open = Some(Open::Duty(duty));
+        } else if let (Request::ClearDiagnosticInformation { .. }, Some(clearing)) =
+            (&duty.request, &mut self.clearing)
+        {
+            clearing
+                .refused
+                .push("it is being asked already".to_owned());
         }
     }
 
@@ -265,7 +410,7 @@ impl Poller {
                         Some(GroupOutput::Answered {
                             result: Ok(answer),
                             from,
-                        }) if !self.answered || matches!(self.open, Some(Open::Duty(_))) => {
+                        }) if !self.answered || !self.is_for_one() => {
                             self.take(&answer, Some(from), now)
                         }
                         Some(GroupOutput::Answered { .. } | GroupOutput::Stray { .. }) => None,
@@ -284,6 +429,11 @@ impl Poller {
         None
     }
 
+    /// Whether the first answer is the only one that is wanted.
+    fn is_for_one(&self) -> bool {
+        matches!(&self.open, Some(Open::Commands { asked, .. }) if asked.len() == 1)
+    }
+
     fn finished(&mut self, answer: &Answer, now: Duration) -> Option<Output> {
         let output = self.take(answer, None, now);
         self.close(now);
@@ -292,47 +442,88 @@ impl Poller {
 
     fn take(&mut self, answer: &Answer, from: Option<CanId>, now: Duration) -> Option<Output> {
         self.answered = true;
-        let command = match self.open.clone()? {
-            Open::Command(command) => command,
+        let asked = match self.open.clone()? {
+            Open::Commands { asked, .. } => asked,
             Open::Duty(duty) => {
+                if let (Request::ClearDiagnosticInformation { .. }, Some(clearing)) =
+                    (&duty.request, &mut self.clearing)
+                {
+                    clearing.cleared += 1;
+                }
                 return self.duties.answered(&duty, answer, from).map(Output::News);
             }
         };
+        let commands = asked.iter().map(|&number| &self.table.commands()[number]);
+        let parts = match merge::parts(&commands.collect::<Vec<_>>(), answer) {
+            Ok(parts) => parts,
+            // None of it can be told from the others.
+            Err(why) => return Some(self.failure(asked[0], why)),
+        };
         let mut readings = Vec::new();
-        match self.table.decode(command, answer.payload(), &mut readings) {
-            Ok(_) if readings.is_empty() => None,
-            Ok(_) => {
-                if let Some(schedule) = &mut self.schedule[command] {
-                    schedule.failures = 0;
-                }
-                Some(Output::Readings(readings))
+        for (place, payload) in parts {
+            let command = asked[place];
+            let Some(Open::Commands { answered, .. }) = &mut self.open else {
+                return None;
+            };
+            // Of several ECUs the first one that has it counts.
+            if answered.contains(&command) {
+                continue;
             }
-            Err(error) => {
+            answered.push(command);
+            match self.table.decode(command, &payload, &mut readings) {
+                Ok(_) => {
+                    if let Some(schedule) = &mut self.schedule[command] {
+                        schedule.failures = 0;
+                    }
+                }
+                Err(error) => {
+                    self.failed(command, now);
+                    let failure = self.failure(command, error.to_string());
+                    self.outputs.push_back(failure);
+                }
+            }
+        }
+        (!readings.is_empty()).then_some(Output::Readings(readings))
+    }
+
+    fn gave_up(&mut self, why: String, now: Duration) -> Option<Output> {
+        match &self.open {
+            Some(Open::Commands { asked, .. }) if asked.len() == 1 => {
+                let command = asked[0];
                 self.failed(command, now);
-                Some(Output::Failed {
-                    command: self.table.commands()[command].name.clone(),
-                    why: error.to_string(),
-                })
+                self.close(now);
+                Some(self.failure(command, why))
+            }
+            Some(Open::Duty(duty)) => {
+                if let (Request::ClearDiagnosticInformation { .. }, Some(clearing)) =
+                    (&duty.request, &mut self.clearing)
+                {
+                    clearing.refused.push(why);
+                }
+                self.close(now);
+                None
+            }
+            _ => {
+                self.close(now);
+                None
             }
         }
     }
 
-    fn gave_up(&mut self, why: String, now: Duration) -> Option<Output> {
-        let Some(Open::Command(command)) = self.open else {
-            self.close(now);
-            return None;
-        };
-        self.failed(command, now);
-        self.close(now);
-        Some(Output::Failed {
-            command: self.table.commands()[command].name.clone(),
-            why,
-        })
-    }
-
     fn close(&mut self, now: Duration) {
         let asker = match self.open.take() {
-            Some(Open::Command(command)) => self.schedule[command].as_ref().map(|s| s.asker),
+            Some(Open::Commands { asked, answered }) => {
+                let asker = self.schedule[asked[0]].as_ref().map(|one| one.asker);
+                // What was asked with others and has no answer is asked by itself, at once.
+                for &command in asked.iter().filter(|one| !answered.contains(one)) {
+                    if let Some(schedule) = &mut self.schedule[command]
+                        && asked.len() > 1
+                    {
+                        (schedule.alone, schedule.last) = (true, None);
+                    }
+                }
+                asker
+            }
             Some(Open::Duty(duty)) => Some(duty.asker),
             None => None,
         };
@@ -354,18 +545,24 @@ impl Poller {
         }
     }
 
-    fn ask(&mut self, command: usize, now: Duration) -> Result<(), String> {
-        let Some(schedule) = &mut self.schedule[command] else {
-            return Ok(());
-        };
-        schedule.last = Some(now);
-        let request = Request::decode(&self.table.commands()[command].payload())
-            .map_err(|nrc| nrc.to_string())?;
-        match &mut self.askers[schedule.asker] {
+    fn ask(&mut self, asked: &[usize], now: Duration) -> Result<(), String> {
+        let commands = asked.iter().map(|&number| &self.table.commands()[number]);
+        let request = merge::request(&commands.collect::<Vec<_>>())?;
+        let mut asker = 0;
+        for &command in asked {
+            if let Some(schedule) = &mut self.schedule[command] {
+                schedule.last = Some(now);
+                asker = schedule.asker;
+            }
+        }
+        match &mut self.askers[asker] {
             Asker::One(client) => client.request(request).map_err(|error| error.to_string())?,
             Asker::All(group) => group.request(request).map_err(|error| error.to_string())?,
         }
-        self.open = Some(Open::Command(command));
+        self.open = Some(Open::Commands {
+            asked: asked.to_vec(),
+            answered: Vec::new(),
+        });
         Ok(())
     }
 
@@ -386,7 +583,10 @@ impl Poller {
             return None;
         }
         let schedule = self.schedule[command].as_ref()?;
-        let interval = self.table.commands()[command].every.in_state(state)?;
+        let mut interval = self.table.commands()[command].every.in_state(state)?;
+        if self.attended && schedule.speed {
+            interval = interval.min(ATTENDED);
+        }
         let regular = schedule.last.map_or(Duration::ZERO, |last| last + interval);
         Some(
             regular
@@ -396,36 +596,5 @@ impl Poller {
     }
 }
 
-/// Why a command is never asked.
-fn refusal(command: &Command) -> Option<String> {
-    if !READING.contains(&command.service) {
-        return Some(format!(
-            "service {:02X} is not one that only reads",
-            command.service
-        ));
-    }
-    match command.session {
-        None | Some(1) => None,
-        Some(session) => Some(format!(
-            "it needs diagnostic session {session:02X}, which changes the vehicle's state"
-        )),
-    }
-}
-
-fn asker(command: &Command) -> Result<Asker, String> {
-    let timing = Timing {
-        p2: command.timeout.unwrap_or(Timing::default().p2),
-        ..Timing::default()
-    };
-    if command.is_functional() && command.response.is_none() {
-        let group = if command.request.is_extended() {
-            Group::obd_29(timing)
-        } else {
-            Group::obd_11(timing)
-        };
-        return Ok(Asker::All(Box::new(group)));
-    }
-    let address = command.address().map_err(|error| error.to_string())?;
-    let link = Link::new(Config::new(address).padded(0)).map_err(|error| error.to_string())?;
-    Ok(Asker::One(Box::new(Client::new(link, timing))))
-}
+#[cfg(test)]
+mod tests;

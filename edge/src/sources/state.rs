@@ -12,17 +12,29 @@ const SILENT: Duration = Duration::from_secs(10);
 const AFTER_USE: Duration = Duration::from_secs(60);
 /// Below this the 12 V battery must not be loaded by waking ECUs.
 const LOW_VOLTAGE: f64 = 12.2;
+/// So long a vehicle must have stood still before anything in it may be changed.
+const STANDS: Duration = Duration::from_secs(60);
+/// What was not said for so long is not known: it may have moved meanwhile.
+const UNHEARD: Duration = Duration::from_secs(15);
 /// Above this, measured at the connector by an adapter, something charges the 12 V battery: the vehicle is in use.
 const IN_USE_MV: u32 = 13_000;
 
 /// Follows one vehicle.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each of them is known apart from the others"
+)]
 pub(super) struct Watch {
     heard: Option<Duration>,
     used: Option<Duration>,
     driving: bool,
     charging: bool,
     low: bool,
+    /// Since when its speed has been 0, and when it last said so.
+    still: Option<(Duration, Duration)>,
+    /// Somebody has ordered something and waits.
+    attended: bool,
 }
 
 impl Watch {
@@ -37,6 +49,7 @@ impl Watch {
             *self = Self {
                 heard: Some(now),
                 used: Some(now),
+                attended: self.attended,
                 ..Self::default()
             };
         }
@@ -64,7 +77,14 @@ impl Watch {
         };
         let value = || def.encoding.value(raw);
         match signal.column.as_str() {
-            "speed" => self.driving = value().abs() > 0.5,
+            "speed" => {
+                self.driving = value().abs() > 0.5;
+                let since = self
+                    .still
+                    .filter(|(_, last)| now.saturating_sub(*last) <= UNHEARD);
+                let since = since.map_or(now, |(since, _)| since);
+                self.still = (value().abs() < 0.05).then_some((since, now));
+            }
             "is_charging" => self.charging = value() > 0.5,
             "low_voltage" => self.low = value() < LOW_VOLTAGE,
             _ => return,
@@ -72,6 +92,19 @@ impl Watch {
         if self.driving || self.charging {
             self.used = Some(now);
         }
+    }
+
+    /// Somebody has ordered something of it, and waits: it is asked as long as it is awake by itself.
+    pub(super) fn attend(&mut self, attended: bool) {
+        self.attended = attended;
+    }
+
+    /// Whether it has been standing still for a minute: every speed that it said, at least each 15 s, was 0.
+    pub(super) fn stands(&self, now: Duration) -> bool {
+        self.state(now) != VehicleState::Asleep
+            && self.still.is_some_and(|(since, last)| {
+                now.saturating_sub(since) >= STANDS && now.saturating_sub(last) <= UNHEARD
+            })
     }
 
     /// What it is doing, as far as asking it goes.
@@ -85,7 +118,7 @@ impl Watch {
             VehicleState::Charging
         } else if self.driving {
             VehicleState::Driving
-        } else if within(self.used, AFTER_USE) {
+        } else if self.attended || within(self.used, AFTER_USE) {
             VehicleState::Awake
         } else {
             VehicleState::Asleep
@@ -181,5 +214,45 @@ mod tests {
         watch.voltage(s(112), 14_000);
         watch.voltage(s(113), 12_100);
         assert_eq!(watch.state(s(113)), VehicleState::Asleep);
+    }
+
+    #[test]
+    fn only_a_minute_without_a_gap_is_standing_still() {
+        let s = Duration::from_secs;
+        let mut watch = Watch::default();
+        watch.attend(true);
+        let mut say = |second: u64, speed: i64| {
+            watch.heard(s(second));
+            watch.value(s(second), &def("Vehicle.Speed"), speed);
+            watch.stands(s(second))
+        };
+        assert!((0..60).step_by(5).all(|second| !say(second, 0)));
+        assert!(say(60, 0));
+        // It rolls.
+        assert!(!say(61, 1));
+        assert!((62..122).step_by(5).all(|second| !say(second, 0)));
+        assert!(say(122, 0));
+        // A quarter of a minute in which nobody knows.
+        assert!(!say(138, 0));
+        assert!((139..198).step_by(5).all(|second| !say(second, 0)));
+        assert!(say(198, 0));
+        assert!(watch.stands(s(207)));
+        // Its bus is silent: it sleeps, and is left alone whoever waits.
+        assert!(!watch.stands(s(208)));
+        assert_eq!(watch.state(s(208)), VehicleState::Asleep);
+    }
+
+    #[test]
+    fn one_that_is_attended_is_asked_but_never_woken() {
+        let s = Duration::from_secs;
+        let mut watch = Watch::default();
+        watch.attend(true);
+        assert_eq!(watch.state(s(1)), VehicleState::Asleep);
+        for second in 2..=100 {
+            watch.heard(s(second));
+        }
+        assert_eq!(watch.state(s(100)), VehicleState::Awake);
+        watch.value(s(100), &def("Vehicle.LowVoltageBattery.CurrentVoltage"), 12);
+        assert_eq!(watch.state(s(100)), VehicleState::Asleep);
     }
 }

@@ -9,10 +9,12 @@ use shared_protocol::{AssetKey, Record, Source};
 use vehicles::{Reading, dbc::Decoder, diagnostic::Table};
 
 use super::{
-    Context, Emitter,
+    Context, Emitter, Letterbox,
     can::{Bus, BusError, Heard, Received},
+    dongles::{Dongles, Lease},
     duty::News,
     obd::{Output, Poller},
+    orders::Order,
     state::Watch,
 };
 use crate::{
@@ -22,6 +24,9 @@ use crate::{
     supervise::Beat,
     uplink::{Backoff, jitter},
 };
+
+/// An adapter is set to a request before it sends it, waits for other answers before it shows one, and may be on a Wi-Fi.
+pub(super) const ADAPTER: Duration = Duration::from_secs(3);
 
 /// A vehicle and how it is read.
 #[derive(Debug)]
@@ -36,6 +41,10 @@ pub struct Vehicle {
     pub diagnostics: Option<Table>,
     /// Its VIN: another vehicle on its bus or adapter is not taken for it.
     pub vin: Option<Vin>,
+    /// Where it finds what it is ordered to do.
+    pub orders: Letterbox,
+    /// Where its dongle is looked for, if its interface is one.
+    pub dongles: Option<Arc<Dongles>>,
 }
 
 /// Reads one vehicle until the gateway stops or, for a recording, it has ended.
@@ -43,7 +52,11 @@ pub async fn run(vehicle: Arc<Vehicle>, context: Context, beat: Beat) {
     let mut stop = context.stop.clone();
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
     let poller = vehicle.diagnostics.clone().map(|table| {
-        let (mut poller, left_out) = Poller::new(table);
+        let late = match vehicle.interface {
+            Interface::Elm327 { .. } | Interface::Dongle { .. } => ADAPTER,
+            _ => Duration::ZERO,
+        };
+        let (mut poller, left_out) = Poller::new(table, late);
         if vehicle.vin.is_some() {
             poller.identify_first();
         }
@@ -62,6 +75,7 @@ pub async fn run(vehicle: Arc<Vehicle>, context: Context, beat: Beat) {
         poller,
         watch: Watch::default(),
         present: None,
+        order: None,
         readings: Vec::new(),
         beat,
     };
@@ -75,6 +89,11 @@ pub async fn run(vehicle: Arc<Vehicle>, context: Context, beat: Beat) {
             return;
         }
         reader.counts.failed();
+        // What was under way is not known; whoever ordered it is told so.
+        reader.order = None;
+        if let Some(poller) = &mut reader.poller {
+            poller.stop_clearing();
+        }
         if let Some(vin) = reader.present.take() {
             let what = serde_json::json!({ "vin": vin.to_string(), "why": ended.to_string() });
             if reader
@@ -103,6 +122,8 @@ struct Reader {
     watch: Watch,
     /// Who it said it is.
     present: Option<Vin>,
+    /// What it was ordered to do.
+    order: Option<Order>,
     readings: Vec<Reading>,
     beat: Beat,
 }
@@ -111,8 +132,14 @@ impl Reader {
     /// Reads the bus until it fails.
     async fn session(&mut self, context: &Context, backoff: &mut Backoff) -> BusError {
         let vehicle = self.vehicle.clone();
-        let interface = &vehicle.interface;
         self.beat.pass().await;
+        // Its dongle is its own until the session ends.
+        let lease = match (&vehicle.dongles, vehicle.vin) {
+            (Some(dongles), Some(vin)) => Some(self.beat.during(dongles.clone().find(vin)).await),
+            _ => None,
+        };
+        let found = lease.as_ref().map(Lease::interface);
+        let interface = found.as_ref().unwrap_or(&vehicle.interface);
         let mut bus = match Bus::open(interface, context.clock.clone()).await {
             Ok(bus) => bus,
             Err(error) => return error,
@@ -144,7 +171,7 @@ impl Reader {
             let wake = context.clock.instant(deadline.as_micros() as i64);
             let received = tokio::select! {
                 heard = self.beat.during(bus.hear()) => heard,
-                () = tokio::time::sleep_until(wake.into()), if self.poller.is_some() => continue,
+                () = tokio::time::sleep_until(wake.into()) => continue,
             };
             match received {
                 Ok(heard) => {
@@ -261,6 +288,55 @@ impl Reader {
         Ok(())
     }
 
+    /// Takes an order, and carries it out as soon as the vehicle has stood still for a minute. If it moves meanwhile, what
+    /// is left is not done.
+    fn attend(&mut self, now: Duration) {
+        let Some(poller) = &mut self.poller else {
+            if let Some(order) = self.vehicle.orders.take() {
+                order.answer(Err("the gateway only listens to this vehicle".to_owned()));
+            }
+            return;
+        };
+        if let Some(order) = self.vehicle.orders.take() {
+            poller.stop_clearing();
+            self.order = Some(order);
+        }
+        self.order = self.order.take().filter(Order::is_wanted);
+        self.watch.attend(self.order.is_some());
+        poller.attend(self.order.is_some());
+        match (self.watch.stands(now), poller.is_clearing()) {
+            (true, false) if self.order.is_some() => poller.clear_codes(),
+            (false, true) => {
+                poller.stop_clearing();
+                if let Some(order) = self.order.take() {
+                    let why = "the vehicle does not stand still any more: not all is done";
+                    order.answer(Err(why.to_owned()));
+                }
+            }
+            _ if self.order.is_none() => poller.stop_clearing(),
+            _ => {}
+        }
+    }
+
+    /// Codes were cleared, or not.
+    async fn cleared(
+        &mut self,
+        result: Result<usize, String>,
+        context: &Context,
+    ) -> Result<(), BusError> {
+        tracing::info!(asset = %self.vehicle.asset, ?result, "clearing trouble codes");
+        let what = match &result {
+            Ok(ecus) => json!({ "ecus": ecus }),
+            Err(why) => json!({ "why": why }),
+        };
+        let recorded = self.record(context, "vehicle.dtc.cleared", &what).await;
+        recorded.map_err(|error| BusError::Peer(error.to_string()))?;
+        if let Some(order) = self.order.take() {
+            order.answer(result.map(drop));
+        }
+        Ok(())
+    }
+
     /// Does what the poller wants.
     async fn ask(
         &mut self,
@@ -269,6 +345,7 @@ impl Reader {
         context: &Context,
     ) -> Result<(), BusError> {
         self.beat.pass().await;
+        self.attend(now);
         while let Some(poller) = &mut self.poller
             && let Some(output) = poller.poll(now, self.watch.state(now))
         {
@@ -281,6 +358,7 @@ impl Reader {
                     sent => sent?,
                 },
                 Output::News(news) => self.news(news, context).await?,
+                Output::Cleared(result) => self.cleared(result, context).await?,
                 Output::Failed { command, why } => {
                     tracing::debug!(asset = %self.vehicle.asset, command, why, "a diagnostic request failed");
                 }
@@ -302,6 +380,6 @@ impl Reader {
     }
 }
 
-fn micros(time_us: i64) -> Duration {
+pub(super) fn micros(time_us: i64) -> Duration {
     Duration::from_micros(u64::try_from(time_us).unwrap_or(0))
 }

@@ -1,6 +1,6 @@
 //! Where things are reached: the broker and the CAN buses, each as one text of the configuration.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, net::Ipv4Addr, path::PathBuf, str::FromStr};
 
 use config_file::{HostPort, Kind, Syntax, options};
 use serde::Deserialize;
@@ -70,6 +70,7 @@ impl fmt::Display for Broker {
 /// | `slcan://host:port?bitrate=500000` | the same over TCP |
 /// | `elm327:/dev/ttyUSB0[?bitrate=500000][&baud=38400]` | an adapter with the AT commands of the ELM327, or an STN |
 /// | `elm327://host[:35000][?bitrate=500000]` | the same over TCP |
+/// | `elm327://10.20.0.0/24[?port=35000][&bitrate=500000]` | the same, wherever in this network the dongle is behind which the vehicle's VIN is found |
 /// | `replay:PATH[?bus=N][&speed=X]` | a recording; only its bus N, X times as fast as it was recorded (1 if absent) |
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "String")]
@@ -97,6 +98,15 @@ pub enum Interface {
     Elm327 {
         /// Where it is.
         port: Port,
+        /// The vehicle's bits per second.
+        bitrate: u32,
+    },
+    /// Such an adapter somewhere in a network, found by the vehicle's VIN.
+    Dongle {
+        /// Where to look for it.
+        network: Network,
+        /// TCP port on which dongles listen.
+        port: u16,
         /// The vehicle's bits per second.
         bitrate: u32,
     },
@@ -173,6 +183,52 @@ impl Port {
     }
 }
 
+/// Addresses of a network: `10.20.0.0/24`, at least /22.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Network {
+    first: Ipv4Addr,
+    prefix: u8,
+}
+
+impl Network {
+    /// The addresses that hosts may have.
+    pub fn hosts(self) -> impl Iterator<Item = Ipv4Addr> {
+        let first = self.first.to_bits();
+        let count = 1u32 << (32 - self.prefix);
+        // The first and the last address are the network's and everybody's.
+        let ends = u32::from(self.prefix < 31);
+        (ends..count - ends).map(move |host| Ipv4Addr::from_bits(first + host))
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = || format!("a network is written as 10.20.0.0/24, from /{WIDEST} to /32");
+        let (first, prefix) = text.split_once('/').ok_or_else(form)?;
+        let first: Ipv4Addr = first.parse().map_err(|_| form())?;
+        let prefix: u8 = prefix.parse().map_err(|_| form())?;
+        if !(WIDEST..=32).contains(&prefix) {
+            return Err(form());
+        }
+        let hosts = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
+        if first.to_bits() & hosts != 0 {
+            let begins = Ipv4Addr::from_bits(first.to_bits() & !hosts);
+            return Err(format!("the network begins at {begins}/{prefix}"));
+        }
+        Ok(Self { first, prefix })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.first, self.prefix)
+    }
+}
+
+/// Widest network that is looked through: 1022 addresses.
+const WIDEST: u8 = 22;
 /// TCP port of adapters with Wi-Fi that speak the ELM327's commands, unless told otherwise.
 const ELM327_PORT: u16 = 35000;
 /// Bitrates of the LAWICEL command `S`.
@@ -195,9 +251,9 @@ impl Interface {
         check: |text| text.parse::<Self>().map(drop),
     });
 
-    /// Whether two readers of it would take the same bus; a recording may be read by many.
+    /// Whether two readers of it would take the same bus; a recording may be read by many, and in a network are many dongles.
     pub const fn is_exclusive(&self) -> bool {
-        !matches!(self, Self::Replay { .. })
+        !matches!(self, Self::Replay { .. } | Self::Dongle { .. })
     }
 }
 
@@ -233,6 +289,23 @@ impl FromStr for Interface {
         } else if let Some(rest) = text.strip_prefix("slcan:") {
             let (port, bitrate) = Port::parse(rest, None, 115_200, &SLCAN_RATES)?;
             Ok(Self::Slcan { port, bitrate })
+        } else if let Some(rest) = text
+            .strip_prefix("elm327://")
+            .filter(|rest| rest.contains('/'))
+        {
+            let (network, [port, bitrate]) = options(rest, ["port", "bitrate"])?;
+            let port = port.map(|port| port.parse().ok().filter(|port| *port > 0));
+            let bitrate =
+                bitrate.map(|rate| rate.parse().ok().filter(|rate| ELM327_RATES.contains(rate)));
+            Ok(Self::Dongle {
+                network: network.parse()?,
+                port: port
+                    .unwrap_or(Some(ELM327_PORT))
+                    .ok_or("the port must be a number from 1 to 65535")?,
+                bitrate: bitrate
+                    .unwrap_or(Some(500_000))
+                    .ok_or_else(|| format!("bitrate must be one of {ELM327_RATES:?}"))?,
+            })
         } else if let Some(rest) = text.strip_prefix("elm327:") {
             let (port, bitrate) = Port::parse(rest, Some(ELM327_PORT), 38_400, &ELM327_RATES)?;
             Ok(Self::Elm327 { port, bitrate })
@@ -284,6 +357,11 @@ impl fmt::Display for Interface {
             Self::Socketcand { address, bus } => write!(f, "socketcand://{address}/{bus}"),
             Self::Slcan { port, bitrate } => port.fmt("slcan", *bitrate, f),
             Self::Elm327 { port, bitrate } => port.fmt("elm327", *bitrate, f),
+            Self::Dongle {
+                network,
+                port,
+                bitrate,
+            } => write!(f, "elm327://{network}?port={port}&bitrate={bitrate}"),
             Self::Replay { path, bus, speed } => {
                 write!(f, "replay:{}?", path.display())?;
                 if let Some(bus) = bus {
@@ -346,6 +424,10 @@ mod tests {
                 "elm327://10.0.0.9",
                 "elm327://10.0.0.9:35000?bitrate=500000",
             ),
+            (
+                "elm327://10.20.0.0/24",
+                "elm327://10.20.0.0/24?port=35000&bitrate=500000",
+            ),
             ("replay:drive.csv", "replay:drive.csv?speed=1"),
             (
                 "replay:/var/log/drive.csv?speed=2.5&bus=1",
@@ -371,6 +453,14 @@ mod tests {
             ("slcan:ttyACM0", "the device file is missing"),
             ("elm327://host?baud=9600", "a TCP connection has no baud"),
             ("elm327://host?bitrate=125000", "bitrate must be one of"),
+            (
+                "elm327://10.20.0.7/24",
+                "the network begins at 10.20.0.0/24",
+            ),
+            ("elm327://10.0.0.0/8", "from /22 to /32"),
+            ("elm327://host/24", "a network is written as"),
+            ("elm327://10.20.0.0/24?port=0", "the port must be"),
+            ("elm327://10.20.0.0/24?bitrate=1", "bitrate must be one of"),
             ("replay:", "the path of the recording is missing"),
             ("replay:?bus=1", "the path of the recording is missing"),
             ("replay:a.log?bus=256", "bus must be"),
@@ -383,6 +473,24 @@ mod tests {
         ] {
             let error = text.parse::<Interface>().expect_err(text);
             assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn hosts_of_networks() {
+        for (text, first, count) in [
+            ("10.20.0.0/24", "10.20.0.1", 254),
+            ("10.20.4.0/22", "10.20.4.1", 1022),
+            ("10.20.0.8/31", "10.20.0.8", 2),
+            ("10.20.0.9/32", "10.20.0.9", 1),
+        ] {
+            let network: Network = text.parse().expect(text);
+            let mut hosts = network.hosts();
+            assert_eq!(
+                hosts.next().map(|host| host.to_string()).as_deref(),
+                Some(first)
+            );
+            assert_eq!(hosts.count() + 1, count, "{text}");
         }
     }
 }

@@ -275,6 +275,13 @@ impl Check<'_> {
                 "false",
             );
         }
+        if can.vin.is_none() && matches!(interface, Some(Interface::Dongle { .. })) {
+            self.fault(
+                &key("vin"),
+                "its VIN, by which its dongle is found in the network",
+                "none",
+            );
+        }
         let by_vin = vin
             .filter(|_| can.profile.is_none() && can.diagnostics)
             .map(|vin| profile_for(&vin).to_owned());

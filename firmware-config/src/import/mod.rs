@@ -186,6 +186,7 @@ impl Commands {
             identifier: Hex(asked.identifier),
             session: None,
             timeout: None,
+            answer_length: None,
             every: Every {
                 awake: Some(Duration::from_secs(60)),
                 charging: every,

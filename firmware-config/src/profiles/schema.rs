@@ -254,6 +254,13 @@ static COMMAND: Schema = Schema {
             "\"200ms\"",
             "Longest time from the request to the first frame of the answer; the engine's own if absent.",
         ),
+        Key::optional(
+            "answer_length",
+            Kind::Integer { min: 1, max: 4092 },
+            "2",
+            "Bytes of the answer after the identifier. Service 22: that it is given says that the ECU takes several such \
+             identifiers in one request.",
+        ),
         Key::table(
             "every",
             &EVERY,

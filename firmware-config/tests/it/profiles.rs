@@ -42,6 +42,21 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
     ),
     ("DBC file that is none", &[("\"car.dbc\"", "\"car.toml\"")]),
     ("divisor 0", &[("divide = 2", "divide = 0")]),
+    ("scale of 0", &[("divide = 2", "multiply = 0")]),
+    (
+        "a signal that lies over another one",
+        &[(
+            "divide = 2\n",
+            "divide = 2\n[[command.signal]]\nname = \"other\"\nbit = 4\nlength = 8\n",
+        )],
+    ),
+    (
+        "a unit that is not the catalogue's",
+        &[(
+            "divide = 2\n",
+            "divide = 2\nsignal = \"Vehicle.Speed\"\nunit = \"furlong\"\n",
+        )],
+    ),
     ("too many bits", &[("length = 8", "length = 65")]),
     (
         "no signals",

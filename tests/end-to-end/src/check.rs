@@ -1,7 +1,11 @@
 //! The database against what the depot really said: every sample there, once, with its value; and the gateway's own
 //! ledger, which must agree with both.
 
-use std::{path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 use rusqlite::OpenFlags;
@@ -154,6 +158,8 @@ pub struct Verdict {
     pub ledger: Ledger,
     /// Samples and records in the database.
     pub stored: u64,
+    /// By source (`can` by DBC files, `obd` by UDS and OBD requests, …): assets that were read so, and their samples.
+    pub sources: BTreeMap<String, (usize, u64)>,
 }
 
 impl Verdict {
@@ -174,6 +180,7 @@ pub async fn check(database_url: &str, buffer: &Path, truth: &Path) -> Result<Ve
     let samples: u64 = stored.values().map(|raws| raws.len() as u64).sum();
     let records = client.query_one("SELECT count(*) FROM telemetry.record", &[]);
     let records: i64 = records.await?.get(0);
+    let sources = by_source(&stored);
     // What the gateway says of itself is counted, but the depot knows nothing of it.
     let told = stored
         .into_iter()
@@ -185,7 +192,21 @@ pub async fn check(database_url: &str, buffer: &Path, truth: &Path) -> Result<Ve
         report,
         ledger: ledger(buffer)?,
         stored,
+        sources,
     })
+}
+
+/// Assets and samples of each source.
+fn by_source(stored: &Stored) -> BTreeMap<String, (usize, u64)> {
+    let mut sources: BTreeMap<String, (BTreeSet<&str>, u64)> = BTreeMap::new();
+    for (column, raws) in stored {
+        let (assets, samples) = sources.entry(column.source.clone()).or_default();
+        assets.insert(&column.asset);
+        *samples += raws.len() as u64;
+    }
+    let sources = sources.into_iter();
+    let counted = sources.map(|(source, (assets, samples))| (source, (assets.len(), samples)));
+    counted.collect()
 }
 
 #[cfg(test)]

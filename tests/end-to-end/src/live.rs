@@ -198,6 +198,11 @@ pub fn latest(http: &str, key: &str, station: &str, meter: &str) -> String {
             "car-01",
             "Vehicle.Powertrain.TractionBattery.StateOfCharge.Current",
         ),
+        // Behind a dongle: what its ECUs answer is all there is.
+        (
+            "car-10",
+            "Vehicle.Powertrain.TractionBattery.StateOfCharge.Current",
+        ),
         (station, "Power.Active.Import"),
         (meter, "W"),
     ] {

@@ -138,6 +138,11 @@ async fn run(arguments: Arguments) -> Result<bool> {
     )
     .await?;
     println!("{}", verdict.report);
+    let sources = verdict.sources.iter();
+    let sources = sources.map(|(source, (assets, samples))| {
+        format!("{source}: {samples} samples of {assets} assets")
+    });
+    println!("{}", sources.collect::<Vec<_>>().join(" · "));
     let ledger = verdict.ledger;
     println!(
         "gateway: {} produced, {} acknowledged, {} waiting, {} dropped · database: {} stored",

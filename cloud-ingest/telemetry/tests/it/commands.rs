@@ -37,6 +37,8 @@ fn commands_are_sent_until_they_are_answered_or_expire() {
         let never = send(("ping", "")).await.unwrap();
         for bad in [
             ("ping", "x"),
+            ("clear-trouble-codes", ""),
+            ("clear-trouble-codes", "Car 1"),
             ("send-columns", "7"),
             ("send-columns", "7.ff"),
             ("reboot", ""),

@@ -107,6 +107,9 @@ impl Bus {
                     let bus = elm327::Elm327::open(port, *bitrate, clock).await?;
                     Ok(Self::Elm327(Box::new(bus)))
                 }
+                Interface::Dongle { network, .. } => Err(BusError::Peer(format!(
+                    "the dongle in {network} has not been found yet"
+                ))),
                 Interface::Replay { path, bus, speed } => {
                     let replay = replay::Replay::open(path, *bus, *speed, clock).await?;
                     Ok(Self::Replay(Box::new(replay)))

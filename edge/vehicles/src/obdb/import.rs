@@ -204,6 +204,7 @@ impl Importer {
             service,
             identifier,
             session,
+            answer_length: None,
             timeout: timeout
                 .filter(|&steps| steps > 0)
                 .map(|steps| TIMEOUT_STEP * u32::from(steps)),

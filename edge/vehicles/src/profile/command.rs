@@ -65,6 +65,10 @@ pub struct Command {
         skip_serializing_if = "Option::is_none"
     )]
     pub timeout: Option<Duration>,
+    /// Bytes of the answer after the identifier. Service 22: that it is given says that the ECU takes several such
+    /// identifiers in one request, whose answer could not be taken apart without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_length: Option<u16>,
     /// How often it is asked.
     #[serde(default)]
     pub every: Every,
@@ -201,6 +205,11 @@ impl Command {
                 Address::mixed_11(self.request, response, both)
             }
         })
+    }
+
+    /// The identifier that answers to a request where ISO 15765-4 fixes it.
+    pub fn response_to(request: CanId) -> Option<CanId> {
+        response_to(request)
     }
 
     /// Whether it is for vehicles of this model year; an unknown year rules nothing out.

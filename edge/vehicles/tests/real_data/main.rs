@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "all of it is test")]
 
+mod adapter;
 mod data;
 mod dbc;
 mod kona;

@@ -15,13 +15,13 @@ use crate::data;
 const TOLERANCE: f64 = 1.1e-5;
 
 /// The signal sets of each car: one for all model years, and some for ranges of them (`2012-2017.json`).
-struct Sets {
+pub(crate) struct Sets {
     by_path: HashMap<PathBuf, Definition>,
     folder: PathBuf,
 }
 
 impl Sets {
-    fn new(folder: &Path) -> Self {
+    pub(crate) fn new(folder: &Path) -> Self {
         let mut by_path = HashMap::new();
         for path in data::files(&folder.join("signalsets"), "json") {
             let text = fs::read_to_string(&path).unwrap();
@@ -38,7 +38,7 @@ impl Sets {
         }
     }
 
-    fn of(&self, case: &Value) -> Option<&Definition> {
+    pub(crate) fn of(&self, case: &Value) -> Option<&Definition> {
         let car = self.folder.join("signalsets").join(case["car"].as_str()?);
         let year: Option<u16> = case["year"].as_str().and_then(|year| year.parse().ok());
         let mut candidates: Vec<(u16, &Definition)> = self
@@ -62,7 +62,7 @@ impl Sets {
 }
 
 /// Every value that differs, and how many expected ones are not there.
-fn compare(expected: &Value, result: &Value) -> (Vec<String>, usize, usize) {
+pub(crate) fn compare(expected: &Value, result: &Value) -> (Vec<String>, usize, usize) {
     let (mut wrong, mut missing, mut right) = (Vec::new(), 0, 0);
     for (name, expected) in expected.as_object().into_iter().flatten() {
         let got = &result["values"][name];

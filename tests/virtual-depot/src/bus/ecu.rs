@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use isotp::{
-    Config, ConfigError, Frame, FunctionalAddress, Link, Output,
+    Address, Config, ConfigError, Frame, FunctionalAddress, Link, Output,
     responder::Responder,
     uds::{Nrc, Vin, VinError},
 };
@@ -93,7 +93,14 @@ impl Ecu {
         first_column: u32,
         seed: u64,
     ) -> Result<Self, EcuError> {
-        let mut address = model.first.address()?.mirrored();
+        let first = &model.first;
+        let mut address = match (first.is_functional(), first.request.is_extended()) {
+            // Whoever asks all of them is answered by one.
+            (true, true) => Address::obd_29(0x10),
+            (true, false) => Address::obd_11(0),
+            (false, _) => first.address()?,
+        }
+        .mirrored();
         // Only an ECU with emission-related data listens to requests for all.
         if model.tables.iter().any(|table| table.service == 0x01) {
             address = address.with_functional(if model.first.request.is_extended() {

@@ -10,10 +10,12 @@
 //! | [`socketcand`] | the text protocol |
 //! | [`server`] | a bus, its clients, and who is given what |
 //! | [`connection`] | the clients' connections |
+//! | [`elm327`] | a dongle in a car's socket |
 
 pub mod broadcast;
 pub mod connection;
 pub mod ecu;
+pub mod elm327;
 pub mod field;
 pub mod model;
 pub mod server;

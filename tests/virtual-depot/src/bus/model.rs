@@ -21,6 +21,12 @@ pub const DBC: &str = include_str!("../../data/virtual-car.dbc");
 /// The profile of the virtual car.
 pub const PROFILE: &str = include_str!("../../data/virtual-car.toml");
 
+/// Name and text of the profile that ships for cars with a dongle.
+pub const WITH_DONGLE: (&str, &str) = (
+    "geely-geometry-c",
+    include_str!("../../../../firmware-config/profiles/geely-geometry-c.toml"),
+);
+
 /// How long a tick of the depot is, in ms; messages come at multiples of it.
 pub const TICK_MS: u64 = 100;
 
@@ -99,6 +105,11 @@ impl Model {
     /// The model that this build carries.
     pub fn shipped() -> Result<Self, ModelError> {
         Self::read(DBC, PROFILE)
+    }
+
+    /// The model of a car with a dongle: nothing but ECUs that answer what its profile asks.
+    pub fn with_dongle() -> Result<Self, ModelError> {
+        Self::read("VERSION \"\"\n\nNS_ :\n\nBS_:\n\nBU_:\n", WITH_DONGLE.1)
     }
 
     /// Reads a DBC file and a profile.
@@ -368,6 +379,19 @@ mod tests {
                 assert!(field.bytes_needed() <= message.length, "{}", message.name);
             }
         }
+    }
+
+    #[test]
+    fn a_car_with_a_dongle_has_ecus_alone() {
+        let model = Model::with_dongle().unwrap();
+        assert_eq!((model.messages.len(), model.ecus.len()), (0, 1));
+        assert!(
+            model
+                .columns
+                .iter()
+                .all(|column| column.source == Source::Obd)
+        );
+        assert!(!model.columns.is_empty());
     }
 
     #[test]

@@ -12,11 +12,11 @@ pub struct CarEntry {
     pub asset: String,
     /// Vehicle identification number.
     pub vin: String,
-    /// `socketcand://127.0.0.1:PORT/car-01`.
+    /// `socketcand://127.0.0.1:PORT/car-01`, or `elm327://127.0.0.1:PORT`.
     pub interface: String,
-    /// Path of the DBC file.
-    pub dbc: PathBuf,
-    /// Path of the profile.
+    /// Path of the DBC file; none if only its ECUs are heard.
+    pub dbc: Option<PathBuf>,
+    /// Path of the profile, or the name of one that ships.
     pub profile: PathBuf,
 }
 

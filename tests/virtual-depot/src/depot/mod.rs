@@ -285,7 +285,7 @@ fn check(config: &Config) -> Result<(), DepotError> {
     if !(0.001..=100_000.0).contains(&speed) {
         return Err(DepotError::Speed(speed));
     }
-    let ports = config.port_base.map_or(0, usize::from) + chargers + 2;
+    let ports = config.port_base.map_or(0, usize::from) + chargers + cars + 2;
     if ports > 0xFFFF {
         return Err(DepotError::TooMany {
             what: "ports",

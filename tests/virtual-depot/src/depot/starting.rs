@@ -15,7 +15,8 @@ use crate::{
         broadcast::Broadcast,
         connection,
         ecu::Ecu,
-        model::Model,
+        elm327,
+        model::{Model, WITH_DONGLE},
         server::{self as bus_server, BusHandle},
         socketcand::LONGEST_BUS,
     },
@@ -25,6 +26,9 @@ use crate::{
     },
     yard::{ChargerReport, MeterReport, Setup, name},
 };
+
+/// Of so many cars one is reached through a dongle.
+const DONGLES: usize = 10;
 
 /// A depot that is being started.
 pub(super) struct Starting {
@@ -45,7 +49,7 @@ impl Starting {
         model: &Arc<Model>,
         charger: &Arc<Device<ChargerReport>>,
         meter: &Arc<Device<MeterReport>>,
-    ) -> Result<(Vec<BusHandle>, Vec<Broadcast>), DepotError> {
+    ) -> Result<(Vec<BusHandle>, Vec<Option<Broadcast>>), DepotError> {
         let Setup {
             seed,
             cars,
@@ -57,6 +61,11 @@ impl Starting {
         for index in 0..cars {
             let asset = name("car", index, cars);
             debug_assert!(asset.len() <= LONGEST_BUS, "at most 2000 cars");
+            if index % DONGLES == DONGLES - 1 {
+                buses.push(self.dongle(asset, index).await?);
+                broadcasts.push(None);
+                continue;
+            }
             let first = self.shared.log.define(&asset, &model.columns);
             let vin = self.shared.world().cars[index].vin.clone();
             let ecus = model.ecus.iter();
@@ -65,12 +74,12 @@ impl Starting {
             let bus = bus_server::start_bus(&self.shared, index, ecus);
             by_name.insert(asset.clone(), bus.clone());
             buses.push(bus);
-            broadcasts.push(Broadcast::new(model, &asset, first, index));
+            broadcasts.push(Some(Broadcast::new(model, &asset, first, index)));
             self.description.cars.push(CarEntry {
                 interface: format!("socketcand://127.0.0.1:{port}/{asset}"),
                 asset,
                 vin,
-                dbc: dir.join("virtual-car.dbc"),
+                dbc: Some(dir.join("virtual-car.dbc")),
                 profile: dir.join("virtual-car.toml"),
             });
         }
@@ -98,6 +107,27 @@ impl Starting {
         let entry = self.serve(asset, which, first, meter.name, serial).await?;
         self.description.meters.push(entry);
         Ok((buses, broadcasts))
+    }
+
+    /// A car that is reached through a dongle alone.
+    async fn dongle(&mut self, asset: String, index: usize) -> Result<BusHandle, DepotError> {
+        let model = Model::with_dongle()?;
+        let (listener, port) = self.listen().await?;
+        let first = self.shared.log.define(&asset, &model.columns);
+        let vin = self.shared.world().cars[index].vin.clone();
+        let ecus = model.ecus.iter();
+        let ecus = ecus.map(|ecu| Ecu::new(ecu, &asset, &vin, first, self.setup.seed));
+        let bus = bus_server::start_bus(&self.shared, index, ecus.collect::<Result<Vec<_>, _>>()?);
+        let served = elm327::serve(Arc::clone(&self.shared), listener, bus.clone(), index);
+        self.shared.tasks.spawn(served);
+        self.description.cars.push(CarEntry {
+            interface: format!("elm327://127.0.0.1:{port}"),
+            asset,
+            vin,
+            dbc: None,
+            profile: WITH_DONGLE.0.into(),
+        });
+        Ok(bus)
     }
 
     async fn serve(

@@ -30,7 +30,8 @@ pub(super) struct Ticker {
     pub(super) shared: Arc<Shared>,
     pub(super) model: Arc<Model>,
     pub(super) buses: Vec<BusHandle>,
-    pub(super) broadcasts: Vec<Broadcast>,
+    /// `None`: through its dongle nobody hears what it says of itself.
+    pub(super) broadcasts: Vec<Option<Broadcast>>,
     /// Keys of the stations.
     pub(super) stations: Vec<String>,
 }
@@ -75,7 +76,9 @@ impl Ticker {
             .store(simulated_ms, Ordering::Relaxed);
         let mut spoken = Vec::new();
         for (index, broadcast) in self.broadcasts.iter_mut().enumerate() {
-            if self.buses[index].is_heard() {
+            if let Some(broadcast) = broadcast
+                && self.buses[index].is_heard()
+            {
                 let frames = broadcast.tick(tick, &self.model, &world.cars[index], faults);
                 if !frames.is_empty() {
                     spoken.push((index, frames));

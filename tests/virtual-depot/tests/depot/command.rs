@@ -72,7 +72,9 @@ fn lines_pause_resume_and_stop() {
         ),
         (2, 2, 1)
     );
-    assert!(description.cars[0].profile.exists() && description.cars[0].dbc.exists());
+    assert!(
+        description.cars[0].profile.exists() && description.cars[0].dbc.as_ref().unwrap().exists()
+    );
     running.say("pause\n");
     assert_eq!(running.line(), "paused");
     running.say("hello\n");

@@ -5,5 +5,6 @@ mod can;
 mod cantools;
 mod command;
 mod devices;
+mod dongle;
 mod reader;
 mod whole;
