@@ -96,7 +96,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Holds at least 56 bits, as long as there are so many.
+    #[inline]
     fn fill(&mut self) {
+        if let Some(next) = self.bytes.first_chunk::<8>() {
+            let bits = (63 - self.held.min(63)) / 8 * 8;
+            if bits > 0 {
+                self.rest = self.rest << bits | u64::from_be_bytes(*next) >> (64 - bits);
+                self.held += bits;
+                self.bytes = &self.bytes[bits as usize / 8..];
+            }
+            return;
+        }
         while self.held <= 56 {
             let Some((&byte, bytes)) = self.bytes.split_first() else {
                 return;
@@ -107,7 +118,29 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// How many of the next bits, at most so many, are equal to the first ones of `like` (all zeros, or all ones), and takes these.
+    #[inline]
+    fn take_run(&mut self, like: u64, most: u32) -> Option<u32> {
+        let mut run = 0;
+        loop {
+            if self.held == 0 {
+                self.fill();
+                if self.held == 0 {
+                    return None;
+                }
+            }
+            let next = (self.rest << (64 - self.held)) ^ like;
+            let same = next.leading_zeros().min(self.held).min(most - run);
+            run += same;
+            self.held -= same;
+            if self.held > 0 || run == most {
+                return Some(run);
+            }
+        }
+    }
+
     /// At most 56 bits.
+    #[inline]
     fn take_short(&mut self, count: u32) -> Option<u64> {
         if self.held < count {
             self.fill();
@@ -117,6 +150,7 @@ impl<'a> Reader<'a> {
     }
 
     /// At most 64 bits.
+    #[inline]
     pub(crate) fn take(&mut self, count: u32) -> Option<u64> {
         if count > 32 {
             let high = self.take_short(count - 32)?;
@@ -126,24 +160,20 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn take_gamma(&mut self) -> Option<u64> {
-        let mut length = 0;
-        while self.take_short(1)? == 0 {
-            length += 1;
-            if length > 63 {
-                return None;
-            }
-        }
+        let length = self.take_run(0, 64)?;
+        // What ends the run.
+        self.take_short(1).filter(|_| length < 64)?;
         Some((1 << length | self.take(length)?) - 1)
     }
 
+    #[inline]
     pub(crate) fn take_rice(&mut self, shift: u32) -> Option<u64> {
-        let mut quotient = 0;
-        while self.take_short(1)? == 1 {
-            quotient += 1;
-            if quotient == LONGEST_UNARY {
-                return self.take(64);
-            }
+        let quotient = u64::from(self.take_run(u64::MAX, LONGEST_UNARY as u32)?);
+        if quotient == LONGEST_UNARY {
+            return self.take(64);
         }
+        // What ends the run.
+        self.take_short(1)?;
         // A shift of 63 leaves one bit for the quotient: what is beyond cannot have been written.
         let value = quotient.checked_shl(shift)?;
         (value >> shift == quotient).then_some(value | self.take(shift)?)

@@ -4,9 +4,10 @@
 //! content: as it is when that is its length, else compressed with Zstandard. The header stays readable without
 //! decompressing anything. (Version 1 compressed every content, and wrote samples otherwise.)
 
-use std::{borrow::Cow, io::Read as _};
+use std::{borrow::Cow, cell::RefCell};
 
 use bincode::{Decode, Encode};
+use zstd::bulk::Decompressor;
 
 use crate::{
     AssetKey, BlockNumber, Column, Digest, GatewayId, OpenError, SampleBody, SigningKey,
@@ -296,15 +297,20 @@ impl<'a> SealedBlock<'a> {
     }
 
     fn decompressed(&self) -> Result<Vec<u8>, OpenError> {
-        // Grows with what really comes out; one byte more than announced tells a lie.
-        let mut plain = Vec::new();
-        zstd::stream::read::Decoder::new(self.packed)
-            .and_then(|decoder| {
-                decoder
-                    .take(self.content_len as u64 + 1)
-                    .read_to_end(&mut plain)
-            })
-            .map_err(|e| OpenError::Content(format!("content: {e}")))?;
+        thread_local! {
+            /// What a decompressor needs to work, 150 kB: taken once, not for each block.
+            static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+        }
+        let wrong = |e: std::io::Error| OpenError::Content(format!("content: {e}"));
+        // One byte more than announced would be refused; pages that nothing is written to are never taken.
+        let plain = DECOMPRESSOR.with_borrow_mut(|kept| {
+            let decompressor = match kept {
+                Some(decompressor) => decompressor,
+                None => kept.insert(Decompressor::new()?),
+            };
+            decompressor.decompress(self.packed, self.content_len)
+        });
+        let plain = plain.map_err(wrong)?;
         if plain.len() == self.content_len {
             Ok(plain)
         } else {

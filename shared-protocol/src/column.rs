@@ -45,6 +45,7 @@ impl Encoding {
 
     /// The raw integer in steps of `unit` (a catalogue resolution), rounded half away from zero;
     /// `None` when it does not fit or is not a number.
+    #[inline]
     pub fn in_steps_of(&self, raw: i64, unit: Decimal) -> Option<i64> {
         match self {
             Self::Scaled { scale, offset } => Decimal::rescale(raw, *scale, *offset, unit),

@@ -102,13 +102,19 @@ impl Decimal {
     /// `(raw × scale + offset) / unit`, rounded half away from zero, in exact integer arithmetic.
     ///
     /// `None` when the result does not fit an `i64` or the numbers are too far apart to be computed in 128 bits.
+    #[inline]
     pub fn rescale(raw: i64, scale: Self, offset: Self, unit: Self) -> Option<i64> {
         if unit.mantissa == 0 {
             return None;
         }
+        // Sources mostly have the catalogue's resolution.
         if scale == unit && offset.mantissa == 0 {
             return Some(raw);
         }
+        Self::rescaled(raw, scale, offset, unit)
+    }
+
+    fn rescaled(raw: i64, scale: Self, offset: Self, unit: Self) -> Option<i64> {
         let scaled = i128::from(raw).checked_mul(i128::from(scale.mantissa))?;
         let low = scale.exponent.min(if offset.mantissa == 0 {
             scale.exponent

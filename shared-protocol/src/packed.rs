@@ -15,7 +15,7 @@
 
 use crate::{
     bits::{Reader, Writer, rice_length, unzigzag, zigzag},
-    samples::{Damaged, SampleBody, Series},
+    samples::{Damaged, SampleBody},
 };
 
 /// How the next value of a series is foretold from those before it.
@@ -263,7 +263,7 @@ fn reference(body: &SampleBody, index: usize) -> Option<Reference> {
         if other.times != this.times {
             continue;
         }
-        if let Some((factor, share)) = follow(&this.raws, &other.raws)
+        if let Some((factor, share)) = follow(body.raws(this), body.raws(other))
             && share > explained
         {
             // The factor with eleven bits, whatever its size.
@@ -337,12 +337,13 @@ pub(crate) fn pack(body: &SampleBody) -> Vec<u8> {
             out.put_gamma(u64::from(series.times));
             times = series.times;
         }
-        let alone = plan(&series.raws);
-        let helped = (alone.cost > REFERENCE_COST * 2 && series.raws.len() >= LEAST_TO_FOLLOW)
+        let raws = body.raws(series);
+        let alone = plan(raws);
+        let helped = (alone.cost > REFERENCE_COST * 2 && raws.len() >= LEAST_TO_FOLLOW)
             .then(|| reference(body, index))
             .flatten()
             .map(|reference| {
-                let rest = reference.rest(&series.raws, &body.series[index - reference.back].raws);
+                let rest = reference.rest(raws, body.raws(&body.series[index - reference.back]));
                 (plan(&rest), reference, rest)
             })
             .filter(|(plan, ..)| plan.cost + REFERENCE_COST < alone.cost);
@@ -355,7 +356,7 @@ pub(crate) fn pack(body: &SampleBody) -> Vec<u8> {
             out.put(reference.factor.cast_unsigned(), FACTOR_BITS);
             put_series(&mut out, rest, plan);
         } else {
-            put_series(&mut out, &series.raws, &alone);
+            put_series(&mut out, raws, &alone);
         }
     }
     out.finish()
@@ -371,12 +372,19 @@ fn take_rule(input: &mut Reader<'_>) -> Result<Rule, Damaged> {
         .ok_or(Damaged("a column follows an unknown rule"))
 }
 
-fn take_series(input: &mut Reader<'_>, rule: Rule, count: usize) -> Result<Vec<i64>, Damaged> {
+/// Reads a series of so many values to the end of others.
+fn take_series(
+    input: &mut Reader<'_>,
+    rule: Rule,
+    count: usize,
+    values: &mut Vec<i64>,
+) -> Result<(), Damaged> {
     let first = input.take_whole().ok_or(CUT)?;
     if rule == Rule::Constant {
-        return Ok(vec![first; count]);
+        values.resize(values.len() + count, first);
+        return Ok(());
     }
-    let mut values = Vec::with_capacity(count);
+    values.reserve(count);
     values.push(first);
     let mut foreteller = Foreteller::new(rule, first);
     let mut take = |rest: u64| {
@@ -390,7 +398,7 @@ fn take_series(input: &mut Reader<'_>, rule: Rule, count: usize) -> Result<Vec<i
         for _ in 1..count {
             take(input.take_rice(width).ok_or(CUT)?);
         }
-        return Ok(values);
+        return Ok(());
     }
     let ends = input.take(WIDTH_BITS).ok_or(CUT)? as u32;
     let mut left = count as u64 - 1;
@@ -407,7 +415,7 @@ fn take_series(input: &mut Reader<'_>, rule: Rule, count: usize) -> Result<Vec<i
             left -= 1;
         }
     }
-    Ok(values)
+    Ok(())
 }
 
 /// A count of things, of which there are no more than `most`.
@@ -436,7 +444,8 @@ pub(crate) fn unpack(bytes: &[u8], announced: usize) -> Result<SampleBody, Damag
             1000
         };
         let rule = take_rule(&mut input)?;
-        let mut times = take_series(&mut input, rule, count)?;
+        let mut times = Vec::new();
+        take_series(&mut input, rule, count, &mut times)?;
         for time in &mut times {
             *time = time
                 .checked_mul(unit)
@@ -446,6 +455,7 @@ pub(crate) fn unpack(bytes: &[u8], announced: usize) -> Result<SampleBody, Damag
     }
     let mut left = announced;
     let (mut next, mut times) = (0u32, 0u32);
+    body.raws.reserve_exact(announced);
     for index in 0..take_count(&mut input, announced)? {
         let skipped = input.take_gamma().ok_or(CUT)?;
         let column = u32::try_from(skipped)
@@ -466,7 +476,7 @@ pub(crate) fn unpack(bytes: &[u8], announced: usize) -> Result<SampleBody, Damag
             .checked_sub(count)
             .ok_or(Damaged("there are more of them than announced"))?;
         let rule = take_rule(&mut input)?;
-        let mut raws = if input.take(1).ok_or(CUT)? == 1 {
+        let reference = if input.take(1).ok_or(CUT)? == 1 {
             let back = take_count(&mut input, index)? + 1;
             let reference = Reference {
                 back,
@@ -478,20 +488,19 @@ pub(crate) fn unpack(bytes: &[u8], announced: usize) -> Result<SampleBody, Damag
                 .map(|other| &body.series[other])
                 .filter(|other| other.times == times)
                 .ok_or(Damaged("a column follows one that is not there"))?;
-            let mut raws = take_series(&mut input, rule, count)?;
-            for (raw, &other) in raws.iter_mut().zip(&other.raws) {
+            Some((reference, other.first))
+        } else {
+            None
+        };
+        let first = body.raws.len();
+        body.add(column, times);
+        take_series(&mut input, rule, count, &mut body.raws)?;
+        if let Some((reference, other)) = reference {
+            let (before, raws) = body.raws.split_at_mut(first);
+            for (raw, &other) in raws.iter_mut().zip(&before[other..]) {
                 *raw = raw.wrapping_add(reference.part(other));
             }
-            raws
-        } else {
-            take_series(&mut input, rule, count)?
-        };
-        raws.shrink_to_fit();
-        body.series.push(Series {
-            column,
-            times,
-            raws,
-        });
+        }
     }
     if input.at_end() {
         Ok(body)

@@ -20,8 +20,8 @@ pub struct Series {
     pub column: u32,
     /// Index into [`SampleBody::times`].
     pub times: u32,
-    /// Raw integers, one for each time.
-    pub raws: Vec<i64>,
+    /// Where its raw integers begin in those of the body.
+    pub(crate) first: usize,
 }
 
 /// Samples of any number of columns.
@@ -31,6 +31,8 @@ pub struct SampleBody {
     pub times: Vec<Vec<i64>>,
     /// The columns, ascending by number, each at most once.
     pub series: Vec<Series>,
+    /// The raw integers of all columns, one column behind the other: thousands of columns of one sample are one piece of memory.
+    pub(crate) raws: Vec<i64>,
 }
 
 /// A body that is not one: cut off, or contradicting itself.
@@ -54,11 +56,8 @@ impl SampleBody {
         for (column, (times, raws)) in columns {
             let next = known.len() as u32;
             let index = *known.entry(times).or_insert(next);
-            body.series.push(Series {
-                column,
-                times: index,
-                raws,
-            });
+            body.add(column, index);
+            body.raws.extend(raws);
         }
         body.times = vec![Vec::new(); known.len()];
         for (times, index) in known {
@@ -67,14 +66,29 @@ impl SampleBody {
         body
     }
 
+    /// Begins a column, whose raw integers are to follow.
+    pub(crate) fn add(&mut self, column: u32, times: u32) {
+        self.series.push(Series {
+            column,
+            times,
+            first: self.raws.len(),
+        });
+    }
+
+    /// The raw integers of a column of this body, one for each of its times.
+    #[inline]
+    pub fn raws(&self, series: &Series) -> &[i64] {
+        &self.raws[series.first..][..self.times[series.times as usize].len()]
+    }
+
     /// How many samples there are.
-    pub fn len(&self) -> usize {
-        self.series.iter().map(|series| series.raws.len()).sum()
+    pub const fn len(&self) -> usize {
+        self.raws.len()
     }
 
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.series.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.raws.is_empty()
     }
 
     /// All samples as `(column, time in µs, raw)`, column by column.
@@ -83,7 +97,7 @@ impl SampleBody {
             let times = &self.times[series.times as usize];
             times
                 .iter()
-                .zip(&series.raws)
+                .zip(self.raws(series))
                 .map(move |(&time, &raw)| (series.column, time, raw))
         })
     }
@@ -109,38 +123,39 @@ impl SampleBody {
             times.push(decode_times(input)?);
         }
         let count = take_count(input).ok_or(cut)?;
-        let mut series: Vec<Series> = Vec::new();
+        let mut body = Self {
+            times,
+            ..Self::default()
+        };
         for _ in 0..count {
             let column = take(input).and_then(|n| u32::try_from(n).ok()).ok_or(cut)?;
             let index = take(input).and_then(|n| u32::try_from(n).ok()).ok_or(cut)?;
-            if index as usize >= times.len() {
+            if index as usize >= body.times.len() {
                 return Err(Damaged("a column points at times that are not there"));
             }
-            if series.last().is_some_and(|last| last.column >= column) {
+            if body.series.last().is_some_and(|last| last.column >= column) {
                 return Err(Damaged("columns are not in order"));
             }
-            series.push(Series {
-                column,
-                times: index,
-                raws: Vec::new(),
-            });
+            body.add(column, index);
         }
-        for series in &mut series {
-            let count = times[series.times as usize].len();
+        // Each of them takes a byte at least.
+        body.raws.reserve_exact(input.len());
+        for series in &mut body.series {
+            let count = body.times[series.times as usize].len();
             if count > input.len() {
                 return Err(cut);
             }
-            series.raws.reserve_exact(count);
+            series.first = body.raws.len();
             let mut raw = 0i64;
             for _ in 0..count {
                 raw = raw.wrapping_add(take_signed(input).ok_or(cut)?);
-                series.raws.push(raw);
+                body.raws.push(raw);
             }
         }
         if !input.is_empty() {
             return Err(Damaged("something follows them"));
         }
-        Ok(Self { times, series })
+        Ok(body)
     }
 }
 

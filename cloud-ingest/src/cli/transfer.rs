@@ -7,7 +7,7 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use platform::{Clock, Db, DbError, OrganizationId, Register, Scope};
 use serde_json::{Value, json};
 use telemetry::samples::Selection;
-use transfer::{ExportError, Exported, Format, ImportError, Plan};
+use transfer::{Checked, ExportError, Exported, Format, ImportError, Plan};
 
 use super::{Failure, Where, people::COMMAND_LINE};
 
@@ -107,15 +107,15 @@ async fn assets(
     Ok((id, transfer::assets(&client, id).await?))
 }
 
-/// Notes in the organisation's audit trail what is about to leave: how much, of what, and whose login of this machine it was.
-async fn note(db: &Db, scope: &Scope, mut what: Value, exported: Exported) -> Result<(), DbError> {
+/// Notes in the organisation's audit trail what is about to leave or to come in: how much, of what, and whose login of this
+/// machine it was.
+async fn note(db: &Db, scope: &Scope, action: &str, what: Value) -> Result<(), DbError> {
     let subject = match what["assets"].as_array().map(Vec::as_slice) {
         Some([asset]) => format!("asset:{asset}"),
         _ => format!("organization:{}", scope.organization),
     };
-    what["samples"] = exported.samples.into();
     let entry = audit::Entry {
-        action: "samples.export",
+        action,
         subject: &subject,
         before: None,
         after: Some(&what),
@@ -150,7 +150,7 @@ pub(super) async fn export(command: Export) -> Result<ExitCode, Failure> {
         )));
     }
     let scope = Scope::of_system(organization, COMMAND_LINE);
-    let asked = json!({
+    let mut asked = json!({
         "assets": (!command.asset.is_empty()).then_some(&command.asset),
         "signals": (!command.signal.is_empty()).then_some(&command.signal),
         "from": command.from,
@@ -158,7 +158,10 @@ pub(super) async fn export(command: Export) -> Result<ExitCode, Failure> {
         "hidden_positions": command.hidden_positions,
         "login": rustix::process::getuid().as_raw(),
     });
-    let note = async |exported: Exported| note(&db, &scope, asked, exported).await;
+    let note = async |exported: Exported| {
+        asked["samples"] = exported.samples.into();
+        note(&db, &scope, "samples.export", asked).await
+    };
     let selection = Selection {
         assets: if command.asset.is_empty() {
             names.keys().copied().collect()
@@ -185,7 +188,8 @@ pub(super) async fn export(command: Export) -> Result<ExitCode, Failure> {
 pub(super) async fn import(command: Import) -> Result<ExitCode, Failure> {
     let format = format(command.format, &command.file)?;
     let db = command.place.connect().await?;
-    let (_, assets) = assets(&db, &command.organization).await?;
+    let (organization, assets) = assets(&db, &command.organization).await?;
+    let scope = Scope::of_system(organization, COMMAND_LINE);
     let mut to = BTreeMap::new();
     for (from, asset) in command.asset {
         if to.insert(from, asset).is_some() {
@@ -205,17 +209,26 @@ pub(super) async fn import(command: Import) -> Result<ExitCode, Failure> {
             "{}: {} samples of {} assets, nothing wrong",
             file.display(),
             checked.samples,
-            checked.assets
+            checked.assets.len()
         );
         return Ok(ExitCode::SUCCESS);
     }
-    let imported = transfer::import(&db, &file, format, plan, now)
+    let note = async |checked: Checked| {
+        let what = json!({
+            "assets": checked.assets,
+            "samples": checked.samples,
+            "login": rustix::process::getuid().as_raw(),
+        });
+        note(&db, &scope, "samples.import", what).await
+    };
+    let imported = transfer::import(&db, &file, format, plan, now, note)
         .await
         .map_err(|error| match error {
             ImportError::Refused(refusal) => {
                 Failure::bad_input(format!("{refusal}\nnothing was stored"))
             }
-            stopped @ ImportError::Stopped { .. } => Failure::run(stopped.to_string()),
+            ImportError::Noted(_) => Failure::run(format!("{error}; nothing was stored")),
+            ImportError::Stopped { .. } => Failure::run(error.to_string()),
         })?;
     println!(
         "{}: {} samples, {} of them new",

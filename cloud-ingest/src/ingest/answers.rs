@@ -118,7 +118,7 @@ impl Answers {
         status: &Status,
         stop: &Stop,
     ) -> Result<(), Ended> {
-        let connected = link::connect(link::options(endpoint, NAME, instance));
+        let connected = link::connect(link::options(endpoint, NAME, instance, link::ANSWERS));
         let Some(connected) = stop.reading.run_until_cancelled(connected).await else {
             return Ok(());
         };

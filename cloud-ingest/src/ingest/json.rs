@@ -119,7 +119,7 @@ impl JsonDevices {
             None => json::ALL.to_owned(),
         };
         let opened = async {
-            let mut options = link::options(&self.endpoint, NAME, instance);
+            let mut options = link::options(&self.endpoint, NAME, instance, link::ANSWERS);
             if self.session.is_some() {
                 session::resume(&mut options);
             }

@@ -34,6 +34,8 @@ use crate::{broker::Endpoint, limits, metrics, status::Status};
 pub(crate) const RECEIVE_MAXIMUM: u16 = 4096;
 /// Requests that may wait in a client: acknowledgements, of which there are never more than messages.
 const CAPACITY: usize = 2 * RECEIVE_MAXIMUM as usize;
+/// Answers that the broker has not acknowledged yet, at most.
+pub(crate) const ANSWERS: u16 = 1024;
 const KEEP_ALIVE_S: u16 = 15;
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a connection may stop reading before it is closed; shorter than the keep-alive.
@@ -55,7 +57,9 @@ pub(crate) struct Role {
 }
 
 impl Role {
-    /// The connections that read: one for each class, so that none waits behind another.
+    /// The connections that read: one for each class, so that none waits behind another. What a gateway has left of live blocks
+    /// comes as `bulk`: a broker has one line for each connection, and the backlogs of many would stand there before everybody's next
+    /// block.
     pub(crate) fn readers(shared_group: Option<&str>) -> Vec<Self> {
         let filter = |filter: String| match shared_group {
             Some(group) => format!("$share/{group}/{filter}"),
@@ -118,7 +122,7 @@ impl Link {
     async fn session(&self) -> Result<(), Ended> {
         let opened = async {
             self.intake.room_for(USUAL).await;
-            let options = options(&self.endpoint, self.role.name, &self.instance);
+            let options = options(&self.endpoint, self.role.name, &self.instance, 1);
             let (client, mut events) = connect(options).await?;
             let early = subscribe(&client, &mut events, &self.role.filters).await?;
             Ok::<_, Ended>((client, events, early))
@@ -212,8 +216,14 @@ pub(crate) async fn repeat<F: Future<Output = Result<(), Ended>>>(
     }
 }
 
-/// What a client of ours asks of a broker.
-pub(crate) fn options(endpoint: &Endpoint, name: &str, instance: &str) -> MqttOptions {
+/// What a client of ours asks of a broker. It publishes so many messages at a time, at most: the client looks through a list of
+/// that length each time it writes, 65,535 when nothing is said.
+pub(crate) fn options(
+    endpoint: &Endpoint,
+    name: &str,
+    instance: &str,
+    publishes: u16,
+) -> MqttOptions {
     let address = &endpoint.address;
     let id = format!("patio-ingest-{name}-{instance}");
     let mut options = MqttOptions::new(id, (address.host.clone(), address.port));
@@ -225,6 +235,7 @@ pub(crate) fn options(endpoint: &Endpoint, name: &str, instance: &str) -> MqttOp
         .set_connect_timeout(CONNECT)
         .set_ack_mode(AckMode::Manual)
         .set_receive_maximum(Some(RECEIVE_MAXIMUM))
+        .set_outgoing_inflight_upper_limit(publishes)
         .set_max_packet_size(Some(limits::MAX_PACKET as u32))
         .set_network_options(network);
     if let Some(tls) = &endpoint.tls {

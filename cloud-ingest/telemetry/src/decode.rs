@@ -3,14 +3,18 @@
 //! Samples of the same asset, source and instant share a wide row; where a signal has several samples at one
 //! instant, each further one begins a further row, so that nothing is left out and nothing overwritten.
 
+mod body;
 mod single;
 
-use std::{collections::HashMap, ops::Range};
+use std::ops::Range;
 
 use jiff::Timestamp;
 use shared_protocol::{Encoding, Record, SampleBody, SignalId};
 
-pub(crate) use self::single::{Checked, Stored, check_one, rows_of};
+pub(crate) use self::{
+    body::rows,
+    single::{Checked, Stored, check_one, rows_of},
+};
 use crate::{
     columns::{ColumnPlan, EpochColumns, Target},
     layout::{Slot, layout},
@@ -39,6 +43,14 @@ impl Times {
     /// The wall time of a monotonic one; an error says why it cannot be true.
     fn wall(self, mono_us: i64, offset_us: i64) -> Result<i64, String> {
         self.at(mono_us.saturating_add(offset_us))
+    }
+
+    /// The same of a sample of a column, which an error names.
+    fn of_column(self, mono_us: i64, offset_us: i64, plan: &ColumnPlan) -> Result<i64, String> {
+        self.wall(mono_us, offset_us).map_err(|why| {
+            let column = &plan.column;
+            format!("{} {}: {why}", column.asset, column.def.signal.name())
+        })
     }
 
     /// A wall time; an error says why it cannot be true.
@@ -169,134 +181,7 @@ fn unknown<T>(signal: SignalId) -> Result<T, String> {
     Err(format!("signal {signal} is not in the catalogue"))
 }
 
-/// The cells of one asset's source.
-struct Group {
-    key: (i32, i16),
-    cells: Vec<(i64, Cell)>,
-}
-
-/// The group of a key. Columns of an asset mostly follow each other, so the last one is looked at first.
-fn group<'a>(
-    groups: &'a mut Vec<Group>,
-    places: &mut HashMap<(i32, i16), usize>,
-    key: (i32, i16),
-) -> &'a mut Group {
-    let place = match groups.last() {
-        Some(last) if last.key == key => groups.len() - 1,
-        _ => *places.entry(key).or_insert_with(|| {
-            groups.push(Group {
-                key,
-                cells: Vec::new(),
-            });
-            groups.len() - 1
-        }),
-    };
-    &mut groups[place]
-}
-
-/// The rows of samples. All columns have to be [`ready`].
-pub(crate) fn rows(
-    body: &SampleBody,
-    columns: &EpochColumns,
-    offset_us: i64,
-    times: Times,
-) -> Result<Rows, String> {
-    let layout = layout();
-    let mut rows = Rows::default();
-    let mut groups: Vec<Group> = Vec::new();
-    let mut places = HashMap::new();
-    for series in &body.series {
-        let Some(plan) = columns.get(series.column) else {
-            return Err(format!("column {} is not defined", series.column));
-        };
-        let wall = |mono_us| {
-            times.wall(mono_us, offset_us).map_err(|why| {
-                let column = &plan.column;
-                format!("{} {}: {why}", column.asset, column.def.signal.name())
-            })
-        };
-        let samples = body.times[series.times as usize].iter().zip(&series.raws);
-        let (asset, source) = (plan.asset, plan.column.source.number());
-        match plan.target {
-            Target::Wide(slot) => {
-                let column = layout.slot(slot);
-                let group = group(&mut groups, &mut places, (asset, source));
-                group.cells.reserve(series.raws.len());
-                for (&mono_us, &raw) in samples {
-                    let steps = steps(plan, column, raw)?;
-                    group.cells.push((wall(mono_us)?, Cell { slot, steps }));
-                }
-            }
-            Target::Extra(signal) => {
-                rows.extra.reserve(series.raws.len());
-                for (&mono_us, &raw) in samples {
-                    rows.extra.push(ExtraRow {
-                        asset,
-                        source,
-                        signal,
-                        time_us: wall(mono_us)?,
-                        number: number(plan, raw)?,
-                    });
-                }
-            }
-            Target::Unknown(signal) => return unknown(signal),
-        }
-    }
-    rows.add_groups(groups);
-    Ok(rows)
-}
-
 impl Rows {
-    /// Adds the rows of assets' sources.
-    fn add_groups(&mut self, mut groups: Vec<Group>) {
-        groups.sort_unstable_by_key(|group| group.key);
-        self.cells
-            .reserve(groups.iter().map(|group| group.cells.len()).sum());
-        for mut group in groups {
-            // Each series came in order: the sort finds the runs and merges them.
-            group.cells.sort_by_key(|&(time, cell)| (time, cell.slot));
-            let (asset, source) = group.key;
-            for instant in group.cells.chunk_by(|a, b| a.0 == b.0) {
-                self.add_instant(asset, source, instant);
-            }
-        }
-    }
-
-    /// Adds the rows of one instant, whose cells are in the order of their slots: the first row has the first cell of
-    /// each slot, the second the second, and so on.
-    fn add_instant(&mut self, asset: i32, source: i16, instant: &[(i64, Cell)]) {
-        let time_us = instant[0].0;
-        let start = self.cells.len();
-        if instant.windows(2).all(|two| two[0].1.slot != two[1].1.slot) {
-            self.cells.extend(instant.iter().map(|(_, cell)| *cell));
-            self.wide.push(WideRow {
-                asset,
-                source,
-                time_us,
-                cells: start..self.cells.len(),
-            });
-            return;
-        }
-        let mut turn = 0u32;
-        let mut turns: Vec<(u32, Cell)> = Vec::with_capacity(instant.len());
-        for (index, (_, cell)) in instant.iter().enumerate() {
-            let again = index > 0 && instant[index - 1].1.slot == cell.slot;
-            turn = if again { turn + 1 } else { 0 };
-            turns.push((turn, *cell));
-        }
-        turns.sort_by_key(|(turn, _)| *turn);
-        for row in turns.chunk_by(|a, b| a.0 == b.0) {
-            let start = self.cells.len();
-            self.cells.extend(row.iter().map(|(_, cell)| *cell));
-            self.wide.push(WideRow {
-                asset,
-                source,
-                time_us,
-                cells: start..self.cells.len(),
-            });
-        }
-    }
-
     /// The cells of a row.
     pub(crate) fn cells_of(&self, row: &WideRow) -> &[Cell] {
         &self.cells[row.cells.clone()]
@@ -309,7 +194,7 @@ pub(crate) fn check(body: &SampleBody, columns: &EpochColumns) -> Result<(), Str
         let Some(plan) = columns.get(series.column) else {
             continue;
         };
-        for &raw in &series.raws {
+        for &raw in body.raws(series) {
             match plan.target {
                 Target::Wide(slot) => drop(steps(plan, layout().slot(slot), raw)?),
                 Target::Extra(_) => drop(number(plan, raw)?),

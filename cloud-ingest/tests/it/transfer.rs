@@ -117,7 +117,7 @@ fn files_go_out_and_come_in_once() {
             .unwrap();
         assert_eq!(again.status.code(), Some(2));
         assert!(stderr(&again).contains("it is there already"));
-        // The trail has each file that there is, the newest first.
+        // The trail has each file that left, the newest first.
         let organization = client
             .query_one(
                 "SELECT id FROM platform.organization WHERE name = 'default'",
@@ -129,16 +129,15 @@ fn files_go_out_and_come_in_once() {
         let trail = audit::trail(&client, organization, audit::Filter::default(), None, 100)
             .await
             .unwrap();
-        let exports: Vec<_> = trail
-            .iter()
-            .filter(|entry| entry.action == "samples.export")
-            .collect();
+        let of = |action: &str| -> Vec<_> {
+            let entries = trail.iter().filter(|entry| entry.action == action);
+            entries
+                .inspect(|entry| assert_eq!(entry.actor, "system:command-line"))
+                .inspect(|entry| assert!(entry.before.is_none()))
+                .collect()
+        };
+        let exports = of("samples.export");
         assert_eq!(exports.len(), 3);
-        assert!(
-            exports
-                .iter()
-                .all(|entry| entry.actor == "system:command-line" && entry.before.is_none())
-        );
         let after = |at: usize| exports[at].after.clone().unwrap();
         assert_eq!(exports[0].subject, "asset:1");
         assert_eq!(after(0)["assets"], serde_json::json!([1]));
@@ -148,6 +147,14 @@ fn files_go_out_and_come_in_once() {
         for at in [1, 2] {
             assert!(exports[at].subject.starts_with("organization:"));
             assert_eq!(after(at)["samples"], stored);
+        }
+        // Each file twice at least, and the attempts that were killed late enough; what was refused came in nowhere.
+        let imports = of("samples.import");
+        assert!(imports.len() >= 4, "{}", imports.len());
+        for entry in imports {
+            let what = entry.after.clone().unwrap();
+            assert_eq!(what["samples"], stored, "{what}");
+            assert!(what["assets"].as_array().is_some_and(|all| !all.is_empty()));
         }
     });
 }

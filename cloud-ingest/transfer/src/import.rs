@@ -42,12 +42,12 @@ pub struct Plan {
 }
 
 /// What a file holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
     /// How many samples.
     pub samples: u64,
-    /// Of how many assets.
-    pub assets: usize,
+    /// Of which assets of the organisation, ascending.
+    pub assets: Vec<i32>,
 }
 
 /// What became of a file.
@@ -75,6 +75,9 @@ pub enum ImportError {
     /// Nothing was stored.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Nothing was stored: what nobody would know of does not come in.
+    #[error("that it is imported cannot be noted: {0}")]
+    Noted(#[source] DbError),
     /// Part of it is stored.
     #[error(
         "{reason}. Of the first {} samples {} were not there yet and are stored now, of the others none; import it again to store the rest", .done.samples, .done.new
@@ -229,7 +232,8 @@ pub fn check(path: &Path, format: Format, plan: &Plan, now: Timestamp) -> Result
         faults.push(format.end(None, reason));
     }
     if faults.is_empty() {
-        let assets = rows.seen.len();
+        let mut assets: Vec<i32> = rows.seen.into_values().collect();
+        assets.sort_unstable();
         Ok(Checked { samples, assets })
     } else {
         Err(refusal(faults))
@@ -239,22 +243,25 @@ pub fn check(path: &Path, format: Format, plan: &Plan, now: Timestamp) -> Result
 /// What the thread that reads gives to the one that stores.
 type Batch = Result<Vec<Sample>, Fault>;
 
-/// Stores those samples of a file that are not there yet.
+/// Stores those samples of a file that are not there yet. What was checked is noted before the first of them is stored.
 pub async fn import(
     db: &Db,
     path: &Path,
     format: Format,
     plan: Plan,
     now: Timestamp,
+    note: impl AsyncFnOnce(Checked) -> Result<(), DbError>,
 ) -> Result<Imported, ImportError> {
     let file = path.to_owned();
     let looked =
-        tokio::task::spawn_blocking(move || check(&file, format, &plan, now).map(|_| (file, plan)));
+        tokio::task::spawn_blocking(move || Ok((check(&file, format, &plan, now)?, file, plan)));
     // A reader of a format that panics has found a file that is none.
-    let (file, plan) = looked.await.map_err(|error| Refusal {
+    let looked: Result<_, Refusal> = looked.await.map_err(|error| Refusal {
         path: path.to_owned(),
         faults: vec![format.end(None, format!("it cannot be read: {error}"))],
-    })??;
+    })?;
+    let (checked, file, plan) = looked?;
+    note(checked).await.map_err(ImportError::Noted)?;
     let (sender, mut batches) = mpsc::channel(1);
     let reading = tokio::task::spawn_blocking(move || read(&file, format, &plan, now, &sender));
     let mut done = Imported { samples: 0, new: 0 };

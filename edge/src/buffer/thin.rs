@@ -20,7 +20,7 @@ pub(super) enum Thinned {
 /// last stay. Where each column has one sample only (live blocks are a second long), every second block of the stream
 /// is emptied instead, by the bits of its number.
 pub(super) fn thin(body: &SampleBody, number: &BlockNumber, pass: u32) -> Thinned {
-    if body.series.iter().all(|series| series.raws.len() < 3) {
+    if body.series.iter().all(|series| body.raws(series).len() < 3) {
         // Of 0 1 2 3 4 5 6 7 the odd ones go first, then 2 and 6, then 4.
         return if number.seq % (2 << pass) == 1 << pass {
             Thinned::Nothing
@@ -29,10 +29,10 @@ pub(super) fn thin(body: &SampleBody, number: &BlockNumber, pass: u32) -> Thinne
         };
     }
     let kept = body.series.iter().flat_map(|series| {
-        let last = series.raws.len().saturating_sub(1);
-        let times = &body.times[series.times as usize];
+        let (times, raws) = (&body.times[series.times as usize], body.raws(series));
+        let last = raws.len().saturating_sub(1);
         let places = (0..=last).filter(move |place| place % 2 == 0 || *place == last);
-        places.map(move |place| (series.column, times[place], series.raws[place]))
+        places.map(move |place| (series.column, times[place], raws[place]))
     });
     Thinned::Less(SampleBody::from_samples(kept))
 }

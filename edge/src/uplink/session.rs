@@ -18,8 +18,8 @@ use rumqttc::{
     PublishResult, QoS, SubscribeReasonCode,
 };
 use shared_protocol::{
-    Ack, BlockNumber, Command, CommandBody, Hello, OpenError, Verdict, envelope::MAX_ENVELOPE,
-    topic,
+    Ack, BlockNumber, Class, Command, CommandBody, Hello, OpenError, Verdict,
+    envelope::MAX_ENVELOPE, topic,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -32,7 +32,7 @@ use super::{
     end::End,
     limit::Limit,
     outbox::{Offer, Outbox},
-    pace::Pace,
+    pace::{Pace, Urgency},
     pipe,
 };
 use crate::{
@@ -531,7 +531,12 @@ impl Session<'_> {
         block: StoredBlock,
         now: Instant,
     ) -> Result<(), End> {
-        let topic = topic::up(&self.options.gateway, block.number.stream.class());
+        // A broker has one line for each class: backlogs must not stand in that of the live blocks.
+        let class = match block.number.stream.class() {
+            Class::Live if ask.urgency == Urgency::Backlog => Class::Bulk,
+            class => class,
+        };
+        let topic = topic::up(&self.options.gateway, class);
         let length = pipe::publish_length(&topic, block.bytes.len());
         match self.outbox.offer(ask, &block, length <= self.largest, now) {
             Offer::Known => Ok(()),

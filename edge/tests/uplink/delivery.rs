@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use rumqttc::{
     AsyncClient, Broker as Address, Event, MqttOptions, Packet, PublishNoticeError, PublishOptions,
 };
-use shared_protocol::Verdict;
+use shared_protocol::{Class, Stream, Verdict};
 
 use crate::{
     broker::{Broker, Manners, Puback, What},
@@ -72,6 +72,30 @@ async fn all_arrive(what: &str, blocks: i64, script: Vec<Manners>) -> u64 {
         .sum();
     assert_eq!(acknowledged, blocks.cast_unsigned(), "{what}");
     report.connections
+}
+
+/// In the line of the live blocks stand the newest alone.
+#[tokio::test]
+async fn what_is_left_of_live_blocks_goes_with_the_bulk() {
+    let rig = Rig::new();
+    rig.fill(40).await;
+    let cloud = Arc::new(rig.cloud());
+    let broker = Broker::start(vec![Manners::default()], Some(cloud.clone())).await;
+    let uplink = rig.uplink(broker.port, &cloud);
+    rig.emptied().await;
+    uplink.stop().await;
+    let seqs = |class| -> Vec<u64> {
+        let on = cloud.on(class).into_iter();
+        let live = on.filter(|number| number.stream == Stream::Live);
+        live.map(|number| number.seq).collect()
+    };
+    let (newest, left) = (seqs(Class::Live), seqs(Class::Bulk));
+    assert_eq!(newest.len() + left.len(), 32, "{newest:?} {left:?}");
+    assert!((1..=8).contains(&newest.len()), "{newest:?}");
+    assert!(
+        left.iter().max() < newest.iter().min(),
+        "{newest:?} {left:?}"
+    );
 }
 
 fn cut(puback: Puback, messages: usize) -> Manners {

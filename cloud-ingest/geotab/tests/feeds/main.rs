@@ -2,6 +2,8 @@
 //! overlap, answers are torn, and the poller itself is cut off at any point. Each record is stored once.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod pace;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Cell, ExtraRow, Group, Number, Rows, group, number, steps, unknown};
+use super::{Cell, ExtraRow, Number, Rows, body::group, number, steps, unknown};
 use crate::{
     columns::{ColumnPlan, Target},
     layout::layout,
@@ -82,7 +82,7 @@ pub(crate) fn check_one(plan: &ColumnPlan, time_us: i64, raw: i64) -> Result<Che
 /// The rows of single values, and how many these were.
 pub(crate) fn rows_of(source: i16, values: impl Iterator<Item = Checked>) -> (Rows, u64) {
     let mut rows = Rows::default();
-    let mut groups: Vec<Group> = Vec::new();
+    let mut groups = Vec::new();
     let mut places = HashMap::new();
     let mut len = 0;
     for Checked {
@@ -94,7 +94,7 @@ pub(crate) fn rows_of(source: i16, values: impl Iterator<Item = Checked>) -> (Ro
         len += 1;
         match what {
             What::Cell(cell) => group(&mut groups, &mut places, (asset, source))
-                .cells
+                .parts
                 .push((time_us, cell)),
             What::Extra(signal, number) => rows.extra.push(ExtraRow {
                 asset,

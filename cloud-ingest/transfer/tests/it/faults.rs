@@ -251,7 +251,10 @@ fn assets_are_recognised_by_number_and_name() {
         let mut crossed = world.plan();
         crossed.to.extend([(a, b), (b, a)]);
         world.wipe().await;
-        let imported = transfer::import(&world.db, &path, Format::Csv, crossed, now())
+        let imported =
+            transfer::import(&world.db, &path, Format::Csv, crossed, now(), async |_| {
+                Ok(())
+            })
             .await
             .unwrap();
         assert_eq!(imported.new as usize, right.len() - 1);

@@ -164,7 +164,7 @@ impl World {
 
     pub(crate) async fn import(&self, path: &Path) -> Result<Imported, ImportError> {
         let format = Format::of(path).unwrap();
-        import(&self.db, path, format, self.plan(), now()).await
+        import(&self.db, path, format, self.plan(), now(), async |_| Ok(())).await
     }
 
     /// Everything that is stored, in an order of its own, with all its bits.

@@ -1,29 +1,30 @@
 //! Gateways that were away bring what they have while all of them go on: how long the live blocks take then.
 //!
-//! Each gateway sends as `edge/src/uplink` does: 64 blocks wait for the cloud's word at most, the oldest first, and the block of
-//! each second goes out when it is due, whatever waits.
+//! Each gateway sends as `edge/src/uplink` does: of its backlog 48 blocks wait for the cloud's word at most, the oldest first, on the
+//! topic of the backlog, and the block of each second goes out when it is due, on that of the live ones, whatever waits.
 
 use std::{
     collections::HashMap,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use bench::percentile;
 use platform::{Db, testing::TestDatabase};
-use rumqttc::{AsyncClient, Event, MqttOptions, Packet, PublishOptions, QoS};
+use rumqttc::{AsyncClient, Event, EventLoop, Packet, PublishOptions, QoS};
 use shared_protocol::{Ack, Stream, Verdict, topic};
 use telemetry::Delivery;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::{
     depot::{Gateway, VALUES},
-    wire::{Cloud, start},
+    wire::{Cloud, connect, start},
 };
 
 const GATEWAYS: usize = 20;
-/// Blocks of a second that one of them waits for the cloud's word with.
-const IN_FLIGHT: usize = 64;
+/// Blocks of its backlog that one of them waits for the cloud's word with.
+const IN_FLIGHT: usize = 48;
 /// What is not answered in this time goes out again, as `edge` sends it.
 const AGAIN: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_mins(60);
@@ -53,6 +54,8 @@ struct Sent {
     live_ms: Vec<f64>,
     again: u64,
     blocks: u64,
+    /// When the backlog was gone.
+    done_s: f64,
 }
 
 /// The backlog is of the seconds before `backlog`, the present begins there.
@@ -67,13 +70,18 @@ struct Line<'a> {
 
 impl Line<'_> {
     async fn publish(&mut self, second: u64) -> Result<()> {
-        let Delivery { topic, payload } = self.gateway.live(second)?;
         let now = Instant::now();
+        let is_new = !self.flights.contains_key(&second);
         let flight = self.flights.entry(second).or_insert(Flight {
             since: now,
             sent: now,
             is_live: second >= self.backlog,
         });
+        let Delivery { topic, payload } = if flight.is_live && is_new {
+            self.gateway.live(second)?
+        } else {
+            self.gateway.late(second)?
+        };
         flight.sent = now;
         self.sent.blocks += 1;
         let options = PublishOptions::at_least_once();
@@ -111,14 +119,52 @@ impl Line<'_> {
     }
 }
 
-/// Until the backlog is gone.
-async fn drain(gateway: &Gateway, cloud: &Cloud, backlog: u64) -> Result<Sent> {
-    let id = format!("backlog-{}", gateway.id);
-    let mut options = MqttOptions::new(id, cloud.broker.clone());
-    options
-        .set_keep_alive(30)
-        .set_max_packet_size(Some(4 << 20));
-    let (client, mut events) = AsyncClient::builder(options).capacity(1000).build();
+/// Gateways that are not done with their backlog yet.
+type Behind = AtomicUsize;
+
+/// Sends the backlog, and live blocks until nobody has any backlog.
+async fn drain(line: &mut Line<'_>, events: &mut EventLoop, behind: &Behind) -> Result<()> {
+    let begun = Instant::now();
+    // Where a second begins is everybody's own.
+    let mut tick = interval(Duration::from_secs(1));
+    tick.reset_after(Duration::from_secs(1).mul_f64(rand_of(line.gateway)));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (mut oldest, mut present) = (0, line.backlog);
+    let mut is_behind = line.backlog > 0;
+    while behind.load(Relaxed) > 0 || !line.flights.is_empty() {
+        let waiting = line.flights.values().filter(|flight| !flight.is_live);
+        for _ in waiting.count()..IN_FLIGHT {
+            if oldest == line.backlog {
+                break;
+            }
+            line.publish(oldest).await?;
+            oldest += 1;
+        }
+        if is_behind && oldest == line.backlog && line.flights.values().all(|flight| flight.is_live)
+        {
+            is_behind = false;
+            line.sent.done_s = begun.elapsed().as_secs_f64();
+            behind.fetch_sub(1, Relaxed);
+        }
+        tokio::select! {
+            _ = tick.tick() => {
+                line.again().await?;
+                if behind.load(Relaxed) > 0 {
+                    line.publish(present).await?;
+                    present += 1;
+                }
+            }
+            event = events.poll() => if let Event::Incoming(Packet::Publish(publish)) = event? {
+                line.answered(&publish.payload)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One gateway, from its connection on.
+async fn send(gateway: &Gateway, cloud: &Cloud, backlog: u64, behind: &Behind) -> Result<Sent> {
+    let (client, mut events) = connect(format!("backlog-{}", gateway.id), &cloud.broker);
     client
         .subscribe(topic::ack(&gateway.id), QoS::AtLeastOnce)
         .await?;
@@ -131,38 +177,7 @@ async fn drain(gateway: &Gateway, cloud: &Cloud, backlog: u64) -> Result<Sent> {
         flights: HashMap::new(),
         sent: Sent::default(),
     };
-    // Where a second begins is everybody's own.
-    let mut tick = interval(Duration::from_secs(1));
-    tick.reset_after(Duration::from_secs(1).mul_f64(rand_of(gateway)));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let (mut oldest, mut present) = (0, backlog);
-    while oldest < backlog || !line.flights.is_empty() {
-        let waiting = line
-            .flights
-            .values()
-            .filter(|flight| !flight.is_live)
-            .count();
-        for _ in waiting..IN_FLIGHT {
-            if oldest == backlog {
-                break;
-            }
-            line.publish(oldest).await?;
-            oldest += 1;
-        }
-        tokio::select! {
-            _ = tick.tick() => {
-                line.again().await?;
-                let is_behind = line.flights.values().any(|flight| !flight.is_live);
-                if oldest < backlog || is_behind {
-                    line.publish(present).await?;
-                    present += 1;
-                }
-            }
-            event = events.poll() => if let Event::Incoming(Packet::Publish(publish)) = event? {
-                line.answered(&publish.payload)?;
-            }
-        }
-    }
+    drain(&mut line, &mut events, behind).await?;
     Ok(line.sent)
 }
 
@@ -172,25 +187,52 @@ fn rand_of(gateway: &Gateway) -> f64 {
     f64::from(sum % 100) / 100.0
 }
 
-/// `minutes` of backlog of each gateway.
-pub(crate) async fn measure(database: &TestDatabase, db: &Db, minutes: u64) -> Result<Backlog> {
+/// How much there is, and of how many of the gateways.
+#[derive(Clone, Copy)]
+pub(crate) struct Away {
+    pub(crate) gateways: usize,
+    pub(crate) minutes: u64,
+}
+
+impl Away {
+    /// Of each of them.
+    pub(crate) const fn all(minutes: u64) -> Self {
+        Self {
+            gateways: GATEWAYS,
+            minutes,
+        }
+    }
+
+    /// A week's, of one.
+    pub(crate) const WEEK: Self = Self {
+        gateways: 1,
+        minutes: 7 * 24 * 60,
+    };
+}
+
+/// All gateways send live; some of them have been away.
+pub(crate) async fn measure(database: &TestDatabase, db: &Db, away: Away) -> Result<Backlog> {
     let folder = tempfile::tempdir()?;
     let ingestor = telemetry::Ingestor::new(db.clone(), platform::Clock::system());
+    let seconds = away.minutes * 60;
     let mut gateways = Vec::new();
     for n in 0..GATEWAYS {
-        let gateway = Gateway::new(db, &format!("backlog-{n}")).await?;
+        let backlog = if n < away.gateways { seconds } else { 0 };
+        let name = format!("backlog-{}-{n}", away.gateways);
+        // An hour is left for what is live meanwhile.
+        let gateway = Gateway::new(db, &name, backlog + 3600).await?;
         ingestor.ingest(vec![gateway.definitions()?]).await;
-        gateways.push(gateway);
+        gateways.push((gateway, backlog));
     }
     let cloud = start(&database.url, folder.path())?;
-    let begun = Instant::now();
+    let behind = Behind::new(away.gateways);
     let all = gateways
         .iter()
-        .map(|gateway| drain(gateway, &cloud, minutes * 60));
+        .map(|(gateway, backlog)| send(gateway, &cloud, *backlog, &behind));
     let sent = timeout(PATIENCE, futures::future::try_join_all(all))
         .await
         .context("the backlog is not drained in time")??;
-    let drained_s = begun.elapsed().as_secs_f64();
+    let drained_s = sent.iter().map(|one| one.done_s).fold(0.0, f64::max);
     let mut live: Vec<f64> = sent
         .iter()
         .flat_map(|one| one.live_ms.iter().copied())
@@ -205,7 +247,9 @@ pub(crate) async fn measure(database: &TestDatabase, db: &Db, minutes: u64) -> R
         rss_mb: cloud.rss_mb()?,
     };
     println!(
-        "  {minutes} minutes of {GATEWAYS} gateways: {blocks} blocks, {:.0} million values, in {drained_s:.0} s",
+        "  {} minutes of {} of {GATEWAYS} gateways: {blocks} blocks, {:.0} million values, in {drained_s:.0} s",
+        away.minutes,
+        away.gateways,
         (blocks * VALUES) as f64 / 1e6
     );
     Ok(backlog)

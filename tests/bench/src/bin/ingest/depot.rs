@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use platform::{Clock, Db, Register};
 use shared_protocol::{
-    Block, BlockHeader, BlockNumber, Body, Column, Decimal, Encoding, Epoch, GatewayId, SampleBody,
-    Signal, SignalDef, SignalRef, SigningKey, Source, Stream, catalogue, topic,
+    Block, BlockHeader, BlockNumber, Body, Class, Column, Decimal, Encoding, Epoch, GatewayId,
+    SampleBody, Signal, SignalDef, SignalRef, SigningKey, Source, Stream, catalogue, topic,
 };
 use telemetry::Delivery;
 
@@ -20,6 +20,17 @@ pub(crate) fn signals() -> &'static [Signal] {
     &catalogue().signals()[..SIGNALS]
 }
 
+/// What a column's signal of so many values says: a cable stays where it is for minutes, whatever else is measured is another
+/// value each second.
+const fn steps(second: i64, column: i64, values: i64) -> i64 {
+    let changes = if values == 2 {
+        second / 600
+    } else {
+        second * 7
+    };
+    (changes + column) % values
+}
+
 pub(crate) struct Gateway {
     pub(crate) id: GatewayId,
     key: SigningKey,
@@ -28,8 +39,8 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// A registered gateway.
-    pub(crate) async fn new(db: &Db, name: &str) -> Result<Self> {
+    /// A registered gateway whose first second was so many seconds ago.
+    pub(crate) async fn new(db: &Db, name: &str, ago_s: u64) -> Result<Self> {
         let mut columns = Vec::new();
         for vehicle in 0..VEHICLES {
             for signal in signals() {
@@ -49,7 +60,7 @@ impl Gateway {
         let gateway = Self {
             id: name.parse()?,
             key: SigningKey::from_seed([1; 32]),
-            offset_us: Timestamp::now().as_microsecond() - 7_200_000_000,
+            offset_us: Timestamp::now().as_microsecond() - ago_s as i64 * 1_000_000,
             columns,
         };
         Register::new(db.clone(), Clock::system())
@@ -86,6 +97,15 @@ impl Gateway {
         self.seal(Stream::Columns, 0, Body::Columns { first: 0, columns })
     }
 
+    /// The live block of a second that has passed long ago, on the topic of the backlog.
+    pub(crate) fn late(&self, second: u64) -> Result<Delivery> {
+        let topic = topic::up(&self.id, Class::Bulk);
+        Ok(Delivery {
+            topic,
+            ..self.live(second)?
+        })
+    }
+
     /// The live block of a second.
     pub(crate) fn live(&self, second: u64) -> Result<Delivery> {
         let mut samples = Vec::new();
@@ -94,7 +114,11 @@ impl Gateway {
                 continue;
             };
             let (least, greatest) = catalogue().get(*id).context("a known signal")?.raw_range();
-            let steps = (second as i64 * 7 + i64::from(number)) % (greatest - least + 1).min(1000);
+            let steps = steps(
+                second as i64,
+                number.into(),
+                (greatest - least + 1).min(1000),
+            );
             samples.push((number, second as i64 * 1_000_000, least + steps));
         }
         let body = Body::Samples(SampleBody::from_samples(samples));

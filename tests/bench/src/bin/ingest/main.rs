@@ -3,7 +3,7 @@
 //! rate; and a backlog that 20 gateways bring in while they go on. On each database of `PATIO_TEST_DATABASE_URLS` (`plain=postgres://…`); the JSON line is that of the last.
 //!
 //! Gateways send live blocks of a second: 100 vehicles with 20 signals each. `scripts/bench ingest MINUTES`: of how many
-//! minutes the backlog is, 60 when nothing is said, none for 0.
+//! minutes the backlog is, 60 when nothing is said, none for 0. `scripts/bench ingest --deep`: and a week's of one of the gateways.
 
 mod backlog;
 mod depot;
@@ -18,35 +18,43 @@ use platform::{
 };
 use telemetry::prepare_storage;
 
+use backlog::{Away, Backlog};
+
 fn main() -> Result<()> {
     std::env::var("PATIO_TEST_DATABASE_URLS").context(
         "name databases in PATIO_TEST_DATABASE_URLS, such as plain=postgres://user@host/database",
     )?;
-    let minutes = match std::env::args().nth(1) {
-        Some(minutes) => minutes
+    let (mut minutes, mut deep) = (60, false);
+    for argument in std::env::args().skip(1) {
+        if argument == "--deep" {
+            deep = true;
+            continue;
+        }
+        minutes = argument
             .parse()
-            .with_context(|| format!("{minutes} is no number of minutes"))?,
-        None => 60,
-    };
+            .with_context(|| format!("{argument} is neither --deep nor a number of minutes"))?;
+    }
     on_each_database(move |database| async move {
-        measure(&database, minutes)
+        let hour = (minutes > 0).then_some(Away::all(minutes));
+        let away: Vec<Away> = hour.into_iter().chain(deep.then_some(Away::WEEK)).collect();
+        measure(&database, &away)
             .await
             .unwrap_or_else(|error| panic!("{}: {error:#}", database.label));
     });
     Ok(())
 }
 
-async fn measure(database: &TestDatabase, minutes: u64) -> Result<()> {
+async fn measure(database: &TestDatabase, away: &[Away]) -> Result<()> {
     let db = database.connect().await;
     migrate(&db, &[platform::room(), telemetry::room()]).await?;
     let server = prepare_storage(&db, jiff::Timestamp::now()).await?.server;
     println!("{server}");
     let rows = rows::measure(&db).await?;
     let wire = wire::measure(database, &db).await?;
-    let backlog = match minutes {
-        0 => None,
-        _ => Some(backlog::measure(database, &db, minutes).await?),
-    };
+    let mut backlogs = Vec::new();
+    for away in away {
+        backlogs.push((*away, backlog::measure(database, &db, *away).await?));
+    }
     let mut figures = Figures::default();
     figures.add(
         "values_per_s",
@@ -88,40 +96,51 @@ async fn measure(database: &TestDatabase, minutes: u64) -> Result<()> {
         wire.rss_mb,
         "most memory of the server while flooded",
     );
-    if let Some(backlog) = backlog {
-        figures.add(
-            "backlog_minutes",
-            minutes as f64,
-            "that 20 gateways were away",
-        );
-        figures.add(
-            "backlog_drained_s",
-            backlog.drained_s,
-            "until all of it was stored",
-        );
-        figures.add(
-            "backlog_blocks_per_s",
-            backlog.blocks_per_s,
-            "rate of that, the live ones beside it included",
-        );
-        figures.add(
-            "backlog_live_p50_ms",
-            backlog.live_p50_ms,
-            "live blocks meanwhile, publish to signed acknowledgement",
-        );
-        figures.add("backlog_live_p99_ms", backlog.live_p99_ms, "the slowest");
-        figures.add(
-            "backlog_sent_again",
-            backlog.again,
-            "blocks without an answer within 10 s",
-        );
-        figures.add(
-            "backlog_server_rss_mb",
-            backlog.rss_mb,
-            "most memory of the server meanwhile",
-        );
+    for (away, backlog) in &backlogs {
+        add_backlog(&mut figures, *away, backlog);
     }
     figures.add_text("flavour", &database.label, "what the last database offers");
     figures.print();
     Ok(())
+}
+
+/// The keys of a week's backlog of one gateway begin with `week_`.
+fn add_backlog(figures: &mut Figures, away: Away, backlog: &Backlog) {
+    let prefix = if away.gateways == 1 { "week_" } else { "" };
+    let rows = [
+        (
+            "backlog_minutes",
+            away.minutes as f64,
+            "that gateways were away",
+        ),
+        (
+            "backlog_drained_s",
+            backlog.drained_s,
+            "until all of it was stored",
+        ),
+        (
+            "backlog_blocks_per_s",
+            backlog.blocks_per_s,
+            "rate of that, the live ones beside it included",
+        ),
+        (
+            "backlog_live_p50_ms",
+            backlog.live_p50_ms,
+            "live blocks of 20 gateways meanwhile, publish to signed acknowledgement",
+        ),
+        ("backlog_live_p99_ms", backlog.live_p99_ms, "the slowest"),
+        (
+            "backlog_sent_again",
+            backlog.again,
+            "blocks without an answer within 10 s",
+        ),
+        (
+            "backlog_server_rss_mb",
+            backlog.rss_mb,
+            "most memory of the server meanwhile",
+        ),
+    ];
+    for (key, value, about) in rows {
+        figures.add(&format!("{prefix}{key}"), value, about);
+    }
 }

@@ -33,7 +33,7 @@ pub(crate) async fn measure(db: &Db) -> Result<Rows> {
         let mut queues: Vec<Vec<Delivery>> = vec![Vec::new(); connections];
         let mut gateways = Vec::new();
         for n in 0..GATEWAYS {
-            let gateway = Gateway::new(db, &format!("rows-{connections}-{n}")).await?;
+            let gateway = Gateway::new(db, &format!("rows-{connections}-{n}"), 7200).await?;
             ensure!(stored(&ingestor, vec![gateway.definitions()?]).await);
             gateways.push(gateway);
         }

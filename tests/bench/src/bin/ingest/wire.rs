@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use bench::percentile;
 use platform::{Db, testing::TestDatabase};
-use rumqttc::{AsyncClient, Event, MqttOptions, Packet, PublishOptions, QoS};
+use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, PublishOptions, QoS};
 use shared_protocol::{Ack, Stream, Verdict, VerifyingKey, topic};
 use telemetry::Delivery;
 use tokio::time::{interval, timeout};
@@ -101,6 +101,16 @@ pub(crate) fn start(database: &str, folder: &Path) -> Result<Cloud> {
     Ok(Cloud { child, broker, key })
 }
 
+/// A client as `edge` makes it: with a list of what is under way that is as long as it has to be.
+pub(crate) fn connect(id: String, broker: &(String, u16)) -> (AsyncClient, EventLoop) {
+    let mut options = MqttOptions::new(id, broker.clone());
+    options
+        .set_keep_alive(30)
+        .set_outgoing_inflight_upper_limit(256)
+        .set_max_packet_size(Some(4 << 20));
+    AsyncClient::builder(options).capacity(1000).build()
+}
+
 /// A gateway's blocks on their way. `rate` is blocks per second; without it a window is kept full. Returns the times from
 /// publishing to acknowledgement in milliseconds.
 async fn send(
@@ -111,11 +121,7 @@ async fn send(
 ) -> Result<Vec<f64>> {
     let (broker, key) = cloud;
     let id = format!("{}-{}", gateway.id, rate.is_some());
-    let mut options = MqttOptions::new(id, (broker.0.clone(), broker.1));
-    options
-        .set_keep_alive(30)
-        .set_max_packet_size(Some(4 << 20));
-    let (client, mut events) = AsyncClient::builder(options).capacity(1000).build();
+    let (client, mut events) = connect(id, broker);
     client
         .subscribe(topic::ack(&gateway.id), QoS::AtLeastOnce)
         .await?;
@@ -182,7 +188,7 @@ pub(crate) async fn measure(database: &TestDatabase, db: &Db) -> Result<Wire> {
     let mut gateways = Vec::new();
     let ingestor = telemetry::Ingestor::new(db.clone(), platform::Clock::system());
     for n in 0..GATEWAYS {
-        let gateway = Gateway::new(db, &format!("wire-{n}")).await?;
+        let gateway = Gateway::new(db, &format!("wire-{n}"), 7200).await?;
         ingestor.ingest(vec![gateway.definitions()?]).await;
         gateways.push(gateway);
     }
