@@ -6,6 +6,7 @@
 //! - [`block`] over [`samples`] over `packed`, `bits`: a sealed block and its columnar body
 //! - [`message`]: acknowledgements, hellos and commands
 //! - [`plan`]: what the cloud plans for a depot's stations
+//! - [`station`]: what charging stations can be told to do
 //! - [`envelope`]: the one signed, checksummed frame that carries all of them
 //! - [`topic`]: where each of them travels over MQTT
 //!
@@ -23,6 +24,7 @@ pub mod message;
 mod packed;
 pub mod plan;
 pub mod samples;
+pub mod station;
 pub mod topic;
 mod varint;
 
@@ -35,3 +37,4 @@ pub use ids::{AssetKey, BlockNumber, Epoch, GatewayId, Stream};
 pub use message::{Ack, Answer, Command, CommandBody, Hello, StreamState, Verdict};
 pub use plan::{Plan, Planned};
 pub use samples::{SampleBody, Series};
+pub use station::{Dialect, NoStationCommand, StationCommand, StationOrder, station_commands};

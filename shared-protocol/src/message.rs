@@ -80,6 +80,21 @@ pub enum CommandBody {
     Plan(Plan),
     /// Have the computers of a vehicle forget their trouble codes. Done only while it stands still.
     ClearTroubleCodes(AssetKey),
+    /// Tell a charging station something: a [`StationOrder`](crate::StationOrder) as JSON.
+    Station(String),
+}
+
+impl CommandBody {
+    /// What it is called where people see it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::SendColumns(_) => "send-columns",
+            Self::Plan(_) => "plan",
+            Self::ClearTroubleCodes(_) => "clear-trouble-codes",
+            Self::Station(_) => "station",
+        }
+    }
 }
 
 /// A command. The gateway carries it out at most once, not after it expired, and answers with a record of kind

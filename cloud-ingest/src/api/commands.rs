@@ -27,13 +27,16 @@ pub struct CommandToSend {
     /// The gateway's name.
     #[schema(min_length = 1, example = "depot-1")]
     gateway: String,
-    /// What to do: `ping`, `send-columns`, `plan`, `clear-trouble-codes`.
+    /// What to do: `ping`, `send-columns`, `plan`, `clear-trouble-codes`, `station`.
     #[schema(min_length = 1, example = "ping")]
     kind: String,
     /// With what; for `send-columns` the epoch; for `clear-trouble-codes` the vehicle; for `plan` JSON: `{"from": instant,
     /// "until": instant, "stations": [{"station": key, "token"?, "critical"?, "departure"?: instant, "energy_wh"?, "power"?:
     /// [{"from": instant, "watts"}]}]}`. A plan orders cars and takes power from them; it raises nothing that breakers,
     /// contract and meters allow. The newest one that a gateway has taken holds until its end; then cars share what there is.
+    /// For `station` what a charging station is to do, as JSON:
+    /// `{"station": "CP-1", "command": "remote-start", "with": {"token": "04A2B3", "connector": 1}}`. A command or
+    /// parameter that there is not is answered with those that there are.
     #[serde(default)]
     argument: String,
     /// For how many seconds it may be carried out; an hour when absent.
@@ -82,6 +85,7 @@ pub async fn send(
                 Problem::body("valid_s", says, &valid.as_secs().to_string())
             }
             CommandError::Plan(_) => Problem::body("argument", says, "this plan"),
+            CommandError::Station(_) => Problem::body("argument", says, &wanted.argument),
             CommandError::Unknown { .. } | CommandError::Id(_) => {
                 Problem::body("kind", says, &wanted.kind)
             }

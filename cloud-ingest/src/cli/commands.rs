@@ -19,9 +19,10 @@ pub(super) enum Command {
         /// How long it is valid, in seconds.
         #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
         valid: u64,
-        /// What to do: ping, send-columns, plan, clear-trouble-codes.
+        /// What to do: ping, send-columns, plan, clear-trouble-codes, station.
         kind: String,
-        /// With what; for send-columns the epoch, for plan its JSON, for clear-trouble-codes the vehicle.
+        /// With what; for send-columns the epoch, for plan its JSON, for clear-trouble-codes the vehicle, for station the
+        /// order as JSON.
         #[arg(default_value = "")]
         argument: String,
         #[command(flatten)]

@@ -9,7 +9,7 @@ use deadpool_postgres::Transaction;
 use jiff::{SignedDuration, Timestamp};
 use platform::{Db, DbError};
 use serde::{Deserialize, Serialize};
-use shared_protocol::{Command, CommandBody, Epoch, GatewayId};
+use shared_protocol::{Command, CommandBody, Epoch, GatewayId, NoStationCommand, StationOrder};
 use tokio_postgres::{Client, Row};
 use utoipa::ToSchema;
 
@@ -58,7 +58,7 @@ pub enum CommandError {
     Id(String),
     /// It means nothing.
     #[error(
-        "`{kind} {argument}` is no command: there are `ping`, `send-columns COUNTER.NONCE` (nonce: 16 hexadecimal digits), `plan PLAN` (JSON) and `clear-trouble-codes VEHICLE` (by its key at the gateway)"
+        "`{kind} {argument}` is no command: there are `ping`, `send-columns COUNTER.NONCE` (nonce: 16 hexadecimal digits), `plan PLAN` (JSON), `clear-trouble-codes VEHICLE` (by its key at the gateway) and `station ORDER` (JSON)"
     )]
     Unknown {
         /// Its first word.
@@ -69,6 +69,9 @@ pub enum CommandError {
     /// A plan that says nothing.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// No charging station can do it.
+    #[error("the order to a station: {0}")]
+    Station(#[from] NoStationCommand),
     /// Nobody would carry it out.
     #[error("no gateway that is trusted is called {0}")]
     Gateway(GatewayId),
@@ -99,6 +102,10 @@ fn body(kind: &str, argument: &str) -> Result<CommandBody, CommandError> {
     };
     let found = match kind {
         "plan" => return Ok(CommandBody::Plan(plan::read(argument)?)),
+        "station" => {
+            StationOrder::parse(argument)?;
+            Some(CommandBody::Station(argument.to_owned()))
+        }
         "ping" if argument.is_empty() => Some(CommandBody::Ping),
         "send-columns" => epoch().map(CommandBody::SendColumns),
         "clear-trouble-codes" => argument.parse().ok().map(CommandBody::ClearTroubleCodes),

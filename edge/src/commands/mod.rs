@@ -5,18 +5,21 @@
 //!    interrupted, for nobody knows how far it got.
 //! 3. While the time is unknown, or the clock is behind the instant at which the command was issued, it waits: nobody can
 //!    tell whether it has expired.
-//! 4. Its id is written to the disk until it expires; then, not before, it is carried out. What a vehicle is to do waits
-//!    until the vehicle has stood still for a minute, and is refused when it does not; other commands wait as long.
+//! 4. Its id is written to the disk until it expires; then, not before, it is carried out. What waits for somebody else goes on
+//!    beside the desk (`others`): what a charging station is told, until it has answered; what a vehicle is to do, until the
+//!    vehicle has stood still for a minute.
 //! 5. The answer is a record of kind `command.answer` in the critical stream: `{"command": id, "result": …}` with `done`,
-//!    `expired`, `interrupted` or `refused`. When that is durable, the id is marked as answered.
+//!    `expired`, `interrupted` or `refused`, and in `detail` why it was refused, or what a station has said. When that is
+//!    durable, the id is marked as answered.
 //!
 //! Commands that somebody at the depot gives (`local`) go over the same desk and into the same book.
 
 mod book;
 mod local;
+mod others;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     path::PathBuf,
     sync::{
         Arc,
@@ -32,11 +35,12 @@ use crate::{
     buffer::{Buffer, Settlement, Stopped},
     clock::Clock,
     control::{Control, NoPlan},
-    sources::Letterbox,
+    sources::{Letterbox, ocpp::Central},
     supervise::Beat,
 };
 use book::{Book, Known};
 pub use local::Local;
+use others::Others;
 
 /// Commands that may wait to be looked at, and those that wait for the time.
 const WAITING: usize = 64;
@@ -83,6 +87,9 @@ struct Papers {
     waiting: VecDeque<Command>,
     expired: VecDeque<[u8; 16]>,
     book: Option<Book>,
+    /// What goes on beside the desk, and its ids: a command that comes again meanwhile waits for the same answer.
+    beside: HashSet<[u8; 16]>,
+    others: Others,
 }
 
 /// Where verified commands are put, and carried out.
@@ -92,6 +99,7 @@ pub struct Desk {
     clock: Arc<Clock>,
     buffer: Buffer,
     vehicles: BTreeMap<AssetKey, Vec<Letterbox>>,
+    stations: Option<Arc<Central>>,
     /// What has become of them.
     pub counts: Counts,
     papers: Mutex<Papers>,
@@ -108,7 +116,7 @@ enum Next {
 }
 
 impl Desk {
-    /// A desk that remembers in this folder, and where to put commands.
+    /// A desk that remembers in this folder, and where to put commands. `stations`: the central system that this gateway is.
     pub fn new(
         folder: PathBuf,
         clock: Arc<Clock>,
@@ -121,6 +129,7 @@ impl Desk {
             clock,
             buffer,
             vehicles: BTreeMap::new(),
+            stations: None,
             counts: Counts::default(),
             papers: Mutex::new(Papers {
                 inbox,
@@ -128,6 +137,8 @@ impl Desk {
                 waiting: VecDeque::new(),
                 expired: VecDeque::new(),
                 book: None,
+                beside: HashSet::new(),
+                others: Others::new(),
             }),
             local,
             control: None,
@@ -146,6 +157,13 @@ impl Desk {
     #[must_use]
     pub fn over(mut self, vehicles: BTreeMap<AssetKey, Vec<Letterbox>>) -> Self {
         self.vehicles = vehicles;
+        self
+    }
+
+    /// Before the stations of the central system that this gateway is.
+    #[must_use]
+    pub fn before(mut self, stations: Option<Arc<Central>>) -> Self {
+        self.stations = stations;
         self
     }
 
@@ -176,15 +194,14 @@ impl Desk {
                     Judgement::Wait => papers.waiting.push_back(command),
                     judgement => {
                         let late = judgement == Judgement::Expired;
-                        if self
-                            .settle(&mut papers, &command, late, beat)
-                            .await
-                            .is_err()
-                        {
+                        if self.settle(&mut papers, &command, late).await.is_err() {
                             return;
                         }
                     }
                 }
+            }
+            if self.answer_ended(&mut papers).await.is_err() {
+                return;
             }
             let waiting = papers.waiting.len() as u64;
             self.counts.waiting.store(waiting, Ordering::Relaxed);
@@ -196,7 +213,6 @@ impl Desk {
         papers: &mut Papers,
         command: &Command,
         late: bool,
-        beat: &Beat,
     ) -> Result<(), Stopped> {
         if papers.book.is_none() {
             match Book::open(&self.folder, self.clock.wall_us().unwrap_or(0)) {
@@ -209,6 +225,7 @@ impl Desk {
         };
         match book.knows(&command.id) {
             Some(Known::Answered) => return Ok(()),
+            Some(Known::Begun) if papers.beside.contains(&command.id) => return Ok(()),
             Some(Known::Begun) => {
                 self.counts.refused.fetch_add(1, Ordering::Relaxed);
                 self.answer(command, "interrupted", None).await?;
@@ -231,7 +248,11 @@ impl Desk {
         if let Err(error) = book.write(&command.id, command.expires_us, Known::Begun) {
             return self.refuse(command, &error).await;
         }
-        match self.carry_out(command, beat).await? {
+        if self.begin_beside(&mut papers.others, command) {
+            papers.beside.insert(command.id);
+            return Ok(());
+        }
+        match self.carry_out(command).await? {
             Ok(()) => {
                 self.counts.done.fetch_add(1, Ordering::Relaxed);
                 self.answer(command, "done", None).await?;
@@ -246,13 +267,12 @@ impl Desk {
     }
 
     /// The inner error is why it is refused.
-    async fn carry_out(
-        &self,
-        command: &Command,
-        beat: &Beat,
-    ) -> Result<Result<(), String>, Stopped> {
+    async fn carry_out(&self, command: &Command) -> Result<Result<(), String>, Stopped> {
         match &command.body {
-            CommandBody::Ping => Ok(Ok(())),
+            // What waits for somebody else has been begun beside the desk.
+            CommandBody::Ping | CommandBody::Station(_) | CommandBody::ClearTroubleCodes(_) => {
+                Ok(Ok(()))
+            }
             CommandBody::SendColumns(epoch) => {
                 let columns = vec![Settlement::Columns(*epoch)];
                 self.buffer.settle(columns).await.map(Ok)
@@ -265,17 +285,6 @@ impl Desk {
                 let kept = tokio::task::spawn_blocking(move || control.keep_plan(plan, issued));
                 let kept = kept.await.map_err(|error| NoPlan::Disk(error.to_string()));
                 Ok(kept.flatten().map_err(|error| error.to_string()))
-            }
-            CommandBody::ClearTroubleCodes(asset) => {
-                let Some(buses) = self.vehicles.get(asset) else {
-                    return Ok(Err(format!("no vehicle of this gateway is called {asset}")));
-                };
-                for bus in buses {
-                    if let Err(why) = beat.during(bus.clear_codes()).await {
-                        return Ok(Err(why));
-                    }
-                }
-                Ok(Ok(()))
             }
         }
     }
@@ -295,11 +304,7 @@ impl Desk {
         detail: Option<String>,
     ) -> Result<(), Stopped> {
         let id = hex::encode(command.id);
-        let kind = match command.body {
-            CommandBody::Ping => "ping",
-            CommandBody::SendColumns(_) => "send-columns",
-            CommandBody::Plan(_) => "plan",
-        };
+        let kind = command.body.kind();
         tracing::info!(command = id, kind, result, "command");
         let mut payload = serde_json::json!({ "command": id, "result": result });
         if let Some(detail) = detail {

@@ -235,7 +235,9 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
         let boxes = letterboxes.entry(vehicle.asset.clone()).or_default();
         boxes.push(vehicle.orders.clone());
     }
-    let desk = Arc::new(desk.of(control.clone()).over(letterboxes));
+    let stations = central.as_ref().map(|(central, _)| central.clone());
+    let desk = desk.of(control.clone()).over(letterboxes).before(stations);
+    let desk = Arc::new(desk);
     let counter = desk.counter();
     let (report, reports) = watch::channel(uplink::Report::default());
     let uplink = uplink::Options {
@@ -354,6 +356,14 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
             let (central, context) = ours.clone();
             ocpp::carry(central, context, beat)
         }));
+        for station in central.relayed() {
+            let spec = Spec::new(format!("relay:{station}"), DEADLINE).ends_by_itself(FAREWELL);
+            let ours = (central.clone(), station, context.clone());
+            sources.spawn(supervisor.keep(spec, making.clone(), move |beat| {
+                let (central, station, context) = ours.clone();
+                ocpp::relay(central, station, context, beat)
+            }));
+        }
         let spec = Spec::new("stations", DEADLINE).ends_by_itself(FAREWELL);
         let context = context.clone();
         sources.spawn(supervisor.keep(spec, making.clone(), move |beat| {

@@ -8,6 +8,7 @@ mod outage;
 mod plan;
 mod power;
 mod restored;
+mod stations;
 mod steps;
 
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use end_to_end::{
     check,
-    house::{GATEWAY, House, Options},
+    house::{GATEWAY, Habits, House, Options},
     live::{Limits, Report},
     process,
 };
@@ -121,7 +121,11 @@ async fn a_plan_orders_cars_until_its_end_with_or_without_a_cloud() {
         speed: 1.0,
         replay: None,
     };
-    let mut house = House::charging(options, &file).await.unwrap();
+    let habits = Habits {
+        charging: true,
+        ..Habits::default()
+    };
+    let mut house = House::of_depot(options, &file, habits).await.unwrap();
     house.start_cloud().await.unwrap();
     house.start_edge().unwrap();
     let now = report(&mut house, |now| now.uplink.connected && shared(now)).await;
