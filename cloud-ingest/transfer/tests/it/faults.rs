@@ -222,7 +222,7 @@ fn assets_are_recognised_by_number_and_name() {
         let said = |plan: &Plan| {
             check(&path, Format::Csv, plan, now()).map_err(|refusal| refusal.to_string())
         };
-        assert_eq!(said(&world.plan()).unwrap().assets, 2);
+        assert_eq!(said(&world.plan()).unwrap().assets.len(), 2);
         let mut renamed = world.plan();
         renamed.assets.insert(a, "another".to_owned());
         assert!(
