@@ -7,7 +7,10 @@ use anyhow::{Context as _, Result, bail};
 use rusqlite::OpenFlags;
 use shared_protocol::{Source, catalogue};
 use tokio_postgres::{Client, NoTls};
-use virtual_depot::truth::{ColumnId, Stored, Truth, compare};
+use virtual_depot::truth::{
+    ColumnId, Stored, Truth, compare,
+    sessions::{self, SessionReport, StoredSession},
+};
 
 /// Sums of the gateway's ledger, in samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -175,9 +178,14 @@ pub async fn check(database_url: &str, buffer: &Path, truth: &Path) -> Result<Ve
     let records = client.query_one("SELECT count(*) FROM telemetry.record", &[]);
     let records: i64 = records.await?.get(0);
     // What the gateway says of itself is counted, but the depot knows nothing of it.
+    // What stations say over OCPP they say again when its answer was lost: their transactions are compared, not their samples.
     let told = stored
         .into_iter()
-        .filter(|(column, _)| column.source != Source::Gateway.name())
+        .filter(|(column, _)| {
+            ![Source::Gateway, Source::Ocpp]
+                .map(Source::name)
+                .contains(&&*column.source)
+        })
         .collect();
     let report = compare(&Truth::read(truth)?, &told);
     let stored = samples + records.cast_unsigned();
@@ -186,6 +194,35 @@ pub async fn check(database_url: &str, buffer: &Path, truth: &Path) -> Result<Ve
         ledger: ledger(buffer)?,
         stored,
     })
+}
+
+/// Compares the charging transactions of a database with the truth.
+pub async fn transactions(database_url: &str, truth: &Path) -> Result<SessionReport> {
+    let client = connect(database_url).await?;
+    let rows = client
+        .query(
+            "SELECT station, evse, token, (extract(epoch FROM started_at) * 1000000)::bigint AS started,
+                    (extract(epoch FROM ended_at) * 1000000)::bigint AS ended, reason, energy_mwh,
+                    ended_at IS NOT NULL AND NOT beginning_unknown AND NOT incomplete AND register_resets = 0
+                        AND entries = int8multirange(int8range(0, entry + 1)) AS whole
+             FROM telemetry.charging_transaction",
+            &[],
+        )
+        .await?;
+    let time = |us: Option<i64>| us.and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
+    let one = |row: &tokio_postgres::Row| StoredSession {
+        station: row.get("station"),
+        evse: row.get("evse"),
+        token: row.get("token"),
+        started: time(row.get("started")),
+        ended: time(row.get("ended")),
+        reason: row.get("reason"),
+        energy_mwh: row.get("energy_mwh"),
+        whole: row.get("whole"),
+    };
+    let stored: Vec<StoredSession> = rows.iter().map(one).collect();
+    let truth = sessions::read(truth).with_context(|| truth.display().to_string())?;
+    Ok(sessions::compare(&truth, &stored))
 }
 
 #[cfg(test)]

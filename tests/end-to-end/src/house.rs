@@ -11,8 +11,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use depot_config::depot::Depot;
+use depot_config::depot::{Depot, OcppVersion};
 use serde::Deserialize;
+
+use sha2::{Digest as _, Sha256};
+use virtual_depot::depot::StationEntry;
 
 use crate::process::{self, Process};
 
@@ -60,6 +63,10 @@ struct Endpoints {
     chargers: Vec<Device>,
     #[serde(default)]
     meters: Vec<Device>,
+    #[serde(default)]
+    stations: Vec<StationEntry>,
+    #[serde(default)]
+    tokens: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,12 +84,24 @@ struct Device {
     map: String,
 }
 
+/// What drivers and stations that speak OCPP do of their own accord.
+#[derive(Clone, Debug, Default)]
+pub struct Habits {
+    /// Drivers leave after about so many seconds, and come back; without it, when they have to.
+    pub restless: Option<f64>,
+    /// What goes wrong, as `virtual-depot --faults` takes it.
+    pub faults: String,
+    /// How stations are spoken with, in turn, as `virtual-depot --speaks` takes it; if empty, as their file says.
+    pub speaks: Vec<String>,
+}
+
 /// A house that has been set up. Its programs may be started, stopped and killed one by one.
 #[derive(Debug)]
 pub struct House {
     options: Options,
     /// What the depot file says of stations and meter.
     of: Option<OfDepot>,
+    habits: Habits,
     ports: Ports,
     /// The virtual depot.
     pub depot: Option<Process>,
@@ -99,6 +118,8 @@ struct OfDepot {
     file: PathBuf,
     /// Keys of the stations.
     stations: Vec<String>,
+    /// How they are spoken with.
+    speaks: Vec<String>,
     /// The phases that they are wired to.
     phases: Vec<String>,
     /// Key of the meter.
@@ -109,6 +130,21 @@ struct OfDepot {
 struct Ports {
     http: u16,
     broker: u16,
+    stations: u16,
+}
+
+/// How a station is spoken with, as `virtual-depot --speaks` takes it.
+fn speaks(station: &depot_config::depot::Station) -> String {
+    match &station.ocpp {
+        None => "modbus".to_owned(),
+        Some(ocpp) => {
+            let version = match ocpp.version {
+                OcppVersion::V1_6 => "ocpp1.6",
+                OcppVersion::V2_0_1 => "ocpp2.0.1",
+            };
+            format!("{version}:{}", ocpp.id)
+        }
+    }
 }
 
 /// A port that is free now. Another program may take it before it is used; then starting fails and says so.
@@ -119,35 +155,43 @@ pub(crate) fn free_port() -> Result<u16> {
 impl House {
     /// Makes keys, starts the virtual depot, writes the configuration files and enters the gateway in the cloud's register.
     pub async fn set_up(options: Options) -> Result<Self> {
-        Self::made(options, None).await
+        Self::made(options, None, Habits::default()).await
     }
 
-    /// Like [`House::set_up`] with the stations and the first meter of a depot file, whose limits the gateway holds.
-    pub async fn of_depot(options: Options, file: &Path) -> Result<Self> {
+    /// Like [`House::set_up`] with the stations and the first meter of a depot file, whose limits the gateway holds, where drivers
+    /// and stations have these habits.
+    pub async fn of_depot(options: Options, file: &Path, habits: Habits) -> Result<Self> {
         let depot = Depot::read(file)?;
         let stations = || depot.stations.iter();
         let meter = depot.meters.first();
         let of = OfDepot {
             file: fs::canonicalize(file)?,
             stations: stations().map(|station| station.id.to_string()).collect(),
+            speaks: if habits.speaks.is_empty() {
+                stations().map(speaks).collect()
+            } else {
+                habits.speaks.clone()
+            },
             phases: stations()
                 .map(|station| station.phases.to_string())
                 .collect(),
             meter: meter.map_or("meter-01".to_owned(), |meter| meter.id.to_string()),
         };
-        Self::made(options, (!of.stations.is_empty()).then_some(of)).await
+        Self::made(options, (!of.stations.is_empty()).then_some(of), habits).await
     }
 
-    async fn made(options: Options, of: Option<OfDepot>) -> Result<Self> {
+    async fn made(options: Options, of: Option<OfDepot>, habits: Habits) -> Result<Self> {
         fs::create_dir_all(&options.folder)
             .with_context(|| options.folder.display().to_string())?;
         let mut house = Self {
             ports: Ports {
                 http: free_port()?,
                 broker: free_port()?,
+                stations: free_port()?,
             },
             options,
             of,
+            habits,
             depot: None,
             cloud: None,
             edge: None,
@@ -293,8 +337,18 @@ impl House {
             "--dir", &folder, "--seed", &seed, "--cars", &cars, "--speed", &speed, which, &chargers,
         ];
         let phases = self.of.as_ref().map(|of| of.phases.join(","));
-        if let (Some(of), Some(phases)) = (&self.of, &phases) {
+        let speaks = self.of.as_ref().map(|of| of.speaks.join(","));
+        let central = format!("ws://127.0.0.1:{}/ocpp", self.ports.stations);
+        if let (Some(of), Some(phases), Some(speaks)) = (&self.of, &phases, &speaks) {
             arguments.extend(["--charger-phases", phases, "--meter-key", &of.meter]);
+            arguments.extend(["--central", &central, "--speaks", speaks]);
+        }
+        let restless = self.habits.restless.map(|seconds| seconds.to_string());
+        if let Some(restless) = &restless {
+            arguments.extend(["--restless", restless]);
+        }
+        if !self.habits.faults.is_empty() {
+            arguments.extend(["--faults", &self.habits.faults]);
         }
         let mut depot = Process::start(
             "virtual-depot",
@@ -328,6 +382,33 @@ impl House {
                 "\n[control]\ndepot = {:?}\n",
                 of.file.display().to_string()
             );
+        }
+        if !endpoints.stations.is_empty() {
+            let _ = write!(
+                text,
+                "\n[stations]\nlisten = \"127.0.0.1:{}\"\ninsecure_stations = true\n",
+                self.ports.stations
+            );
+        }
+        for StationEntry {
+            asset,
+            id,
+            password,
+            ..
+        } in &endpoints.stations
+        {
+            let digest = hex::encode(Sha256::digest(password));
+            let _ = write!(
+                text,
+                "\n[[stations.station]]\nid = {id:?}\nasset = {asset:?}\npassword_sha256 = \"{digest}\"\n"
+            );
+        }
+        let shown = endpoints
+            .tokens
+            .iter()
+            .filter(|_| !endpoints.stations.is_empty());
+        for token in shown {
+            let _ = write!(text, "\n[[stations.token]]\nid = {token:?}\n");
         }
         for car in &endpoints.cars {
             let _ = write!(
@@ -407,6 +488,19 @@ impl House {
             &self.options.folder,
         )?;
         edge.ended(within).await
+    }
+
+    /// Lets all transactions at stations that speak OCPP end, and waits until every message of them was answered by the gateway,
+    /// which has to run. How many there were, and how many it has refused.
+    pub async fn finish_depot(&mut self, within: Duration) -> Result<(u64, u64)> {
+        let Some(depot) = &mut self.depot else {
+            return Ok((0, 0));
+        };
+        depot.say("finish").await?;
+        let said = depot.ready("finished", within).await?;
+        let mut numbers = said.split(' ').map(str::parse);
+        let mut number = || numbers.next().context("two numbers")?.context(said.clone());
+        Ok((number()?, number()?))
     }
 
     /// Stops the depot: from then on nothing new is said, and its truth is complete.

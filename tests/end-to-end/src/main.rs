@@ -11,10 +11,13 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use end_to_end::{
     check,
-    house::{House, Options, Replay},
+    house::{Habits, House, Options, Replay},
     live::{Report, Screen, latest},
 };
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How long charging transactions may take to be told to their end.
+const FINISH: Duration = Duration::from_secs(60);
 
 /// Run a depot end to end: a virtual depot, a gateway, the cloud.
 #[derive(Debug, Parser)]
@@ -41,6 +44,14 @@ struct Arguments {
     /// The depot file whose stations and meter are simulated.
     #[arg(long, value_name = "FILE", overrides_with = "depot")]
     depot: Option<PathBuf>,
+    /// How the stations of the depot file are spoken with, in turn: modbus, ocpp1.6, ocpp2.0.1; `file`: as it says.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "modbus,ocpp1.6,ocpp2.0.1"
+    )]
+    speaks: Vec<String>,
     /// So many virtual charging stations of no depot file.
     #[arg(long, value_name = "N")]
     chargers: Option<u32>,
@@ -112,7 +123,16 @@ async fn run(arguments: Arguments) -> Result<bool> {
         replay: replay(&arguments)?,
     };
     let mut house = match file {
-        Some(file) => House::of_depot(options, file).await?,
+        Some(file) => {
+            let habits = Habits {
+                speaks: match &arguments.speaks[..] {
+                    [one] if one == "file" => Vec::new(),
+                    names => names.to_vec(),
+                },
+                ..Habits::default()
+            };
+            House::of_depot(options, file, habits).await?
+        }
         None => House::set_up(options).await?,
     };
     house.start_cloud().await?;
@@ -126,8 +146,13 @@ async fn run(arguments: Arguments) -> Result<bool> {
     );
     let watched = watch(&mut house, arguments.seconds.map(Duration::from_secs)).await;
     println!("\nstopping");
+    let finished = if arguments.check {
+        house.finish_depot(FINISH).await.map(drop)
+    } else {
+        Ok(())
+    };
     let stopped = house.stop().await;
-    watched.and(stopped)?;
+    watched.and(finished).and(stopped)?;
     if !arguments.check {
         return Ok(true);
     }
@@ -143,11 +168,17 @@ async fn run(arguments: Arguments) -> Result<bool> {
         "gateway: {} produced, {} acknowledged, {} waiting, {} dropped · database: {} stored",
         ledger.produced, ledger.acknowledged, ledger.waiting, ledger.dropped, verdict.stored
     );
-    let good = verdict.is_conserved() && verdict.report.is_exact() && verdict.stored > 0;
+    let transactions = house.path("depot").join("transactions.jsonl");
+    let transactions = check::transactions(&database_url, &transactions).await?;
+    println!("{transactions}");
+    let good = verdict.is_conserved()
+        && verdict.report.is_exact()
+        && verdict.stored > 0
+        && transactions.is_exact();
     println!(
         "{}",
         if good {
-            "check: every sample is stored exactly once"
+            "check: every sample and every charging transaction is stored exactly once"
         } else {
             "check: FAILED"
         }

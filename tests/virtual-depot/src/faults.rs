@@ -43,11 +43,14 @@ pub enum Fault {
     Reboot,
     /// A meter whose registers stand still for some seconds, and are given all the same; a rate per second.
     Freeze,
+    /// The connection of a station that speaks OCPP breaks as soon as a message of a transaction has gone out: whether it has
+    /// arrived, the station does not know.
+    Cut,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Late,
         Self::Drop,
         Self::Exception,
@@ -61,6 +64,7 @@ impl Fault {
         Self::EcuNegative,
         Self::Reboot,
         Self::Freeze,
+        Self::Cut,
     ];
 
     /// The word on the command line and in the truth.
@@ -79,6 +83,7 @@ impl Fault {
             Self::EcuNegative => "ecu-negative",
             Self::Reboot => "reboot",
             Self::Freeze => "freeze",
+            Self::Cut => "cut",
         }
     }
 }

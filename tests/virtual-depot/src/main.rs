@@ -8,12 +8,17 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
-use virtual_depot::{Config, Depot, Keys, Plan, Rates, Setup, yard::Wiring};
+use virtual_depot::{
+    Config, Depot, Handle, Keys, Plan, Rates, Setup,
+    stations::{Central, Speaks},
+    yard::Wiring,
+};
 
 /// A simulated depot: electric cars on CAN buses, chargers and a meter, on loopback ports of this machine.
 ///
 /// Prints `ready DIR/depot.json` when everything listens. Reads lines from its standard input: `pause`, `resume`,
-/// `stop`. Ends at `stop`, at the end of the input, at SIGTERM and at SIGINT: then nothing more is given to anybody and
+/// `stop`, and of the stations that speak OCPP: `cut KEY` (its connection breaks), `power KEY` (it is without power for a
+/// moment), `finish` (all transactions end; says so when all of them were told and answered). Ends at `stop`, at the end of the input, at SIGTERM and at SIGINT: then nothing more is given to anybody and
 /// DIR/truth.jsonl is complete.
 #[derive(Parser)]
 struct Arguments {
@@ -49,6 +54,15 @@ struct Arguments {
     /// What the fleet does.
     #[arg(long, value_enum, default_value_t = Plan::Shifts)]
     plan: Plan,
+    /// Where stations that speak OCPP connect: ws://127.0.0.1:9210/ocpp. Their identity is added.
+    #[arg(long, requires = "speaks")]
+    central: Option<String>,
+    /// How stations are spoken with, in turn, between commas: modbus, ocpp1.6, ocpp2.0.1, or with an identity, ocpp1.6:CP-01.
+    #[arg(long, value_delimiter = ',', requires = "central")]
+    speaks: Vec<Speaks>,
+    /// Drivers at stations that speak OCPP leave after about so many seconds, and come back.
+    #[arg(long, requires = "central")]
+    restless: Option<f64>,
     /// What goes wrong, as rates: late=0.01,drop=0.005 or all=0.01.
     #[arg(long, default_value = "")]
     faults: Rates,
@@ -83,6 +97,11 @@ async fn main() -> anyhow::Result<()> {
         faults: arguments.faults,
         port_base: arguments.port_base,
         keys: arguments.meter_key.map(|meter| Keys { stations, meter }),
+        central: arguments.central.map(|url| Central {
+            url,
+            speaks: arguments.speaks,
+            restless: arguments.restless,
+        }),
     };
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
@@ -106,13 +125,36 @@ async fn main() -> anyhow::Result<()> {
                     depot.resume();
                     say("resumed")?;
                 }
+                Some("finish") => {
+                    let (told, refused) = depot.plugs().finish().await;
+                    say(&format!("finished {told} {refused}"))?;
+                }
                 Some("") => {}
-                Some(other) => say(&format!("`{other}` is not pause, resume or stop"))?,
+                Some(other) => say(&asked(&depot, other))?,
             }
         }
     }
     let summary = depot.stop().await?;
     say(&summary.to_string())
+}
+
+/// Does what is asked of one station; what there is to say about it.
+fn asked(depot: &Handle, line: &str) -> String {
+    let done = match line.split_once(' ') {
+        Some(("cut", key)) => depot.plugs().cut(key),
+        Some(("power", key)) => {
+            let index = depot.plugs().index(key);
+            index.map(|index| depot.reboot(index)).is_some()
+        }
+        _ => {
+            return format!("`{line}` is not pause, resume, finish, cut KEY, power KEY or stop");
+        }
+    };
+    if done {
+        format!("done {line}")
+    } else {
+        format!("`{line}`: no station that speaks OCPP has this key")
+    }
 }
 
 /// The lines of standard input; the channel closes at its end. A thread of its own waits for them, which does not keep

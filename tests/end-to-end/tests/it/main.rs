@@ -7,6 +7,7 @@ mod kona;
 mod outage;
 mod power;
 mod restored;
+mod stations;
 mod steps;
 
 use std::path::{Path, PathBuf};

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::stations::Version;
+
 /// A car, as a gateway has to know it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CarEntry {
@@ -35,6 +37,19 @@ pub struct DeviceEntry {
     pub identity: String,
 }
 
+/// A station that connects to its central system, as that has to know it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct StationEntry {
+    /// Key.
+    pub asset: String,
+    /// Its identity.
+    pub id: String,
+    /// The version that it speaks.
+    pub version: Version,
+    /// Its password.
+    pub password: String,
+}
+
 /// A running depot.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Description {
@@ -48,8 +63,14 @@ pub struct Description {
     pub truth: PathBuf,
     /// The cars.
     pub cars: Vec<CarEntry>,
-    /// The chargers.
+    /// The chargers that speak Modbus.
     pub chargers: Vec<DeviceEntry>,
+    /// The chargers that speak OCPP.
+    pub stations: Vec<StationEntry>,
+    /// The tokens that drivers show there.
+    pub tokens: Vec<String>,
+    /// Path of the truth of their transactions.
+    pub transactions: PathBuf,
     /// The meters.
     pub meters: Vec<DeviceEntry>,
 }

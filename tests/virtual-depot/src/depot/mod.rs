@@ -4,7 +4,7 @@ mod description;
 mod starting;
 mod ticker;
 
-pub use description::{CarEntry, Description, DeviceEntry};
+pub use description::{CarEntry, Description, DeviceEntry, StationEntry};
 
 use std::{
     fmt, io,
@@ -30,8 +30,9 @@ use crate::{
     car::Plan,
     devices::map::{self, Device, MapError},
     faults::{Faults, Rates},
-    truth::Log,
-    yard::{Setup, World, charger_report, meter_report},
+    stations::{Central, Plugs, token},
+    truth::{Log, sessions::SessionLog},
+    yard::{Setup, World, charger_report, meter_report, name},
 };
 
 /// What a depot is started with.
@@ -47,6 +48,8 @@ pub struct Config {
     pub port_base: Option<u16>,
     /// What stations and meter are called; by their numbers if absent.
     pub keys: Option<Keys>,
+    /// Which stations speak OCPP, and with whom; none if absent.
+    pub central: Option<Central>,
 }
 
 /// Asset keys, as a depot file has them.
@@ -74,6 +77,7 @@ impl Config {
             faults: Rates::default(),
             port_base: None,
             keys: None,
+            central: None,
         }
     }
 }
@@ -209,6 +213,10 @@ impl Depot {
             std::fs::write(file(name), text).map_err(failed(file(name)))?;
         }
         let truth = file("truth.jsonl");
+        let transactions = file("transactions.jsonl");
+        let sessions = SessionLog::create(&transactions).map_err(failed(transactions.clone()))?;
+        let sessions = Arc::new(sessions);
+        let cars = config.setup.cars;
         let shared = Arc::new(Shared {
             world: Mutex::new(World::new(&config.setup)),
             log: Log::create(&truth).map_err(failed(truth.clone()))?,
@@ -224,6 +232,10 @@ impl Depot {
             shared: Arc::clone(&shared),
             setup: config.setup.clone(),
             keys: config.keys.clone(),
+            central: config.central.clone(),
+            plugs: Plugs::new(),
+            sessions: Arc::clone(&sessions),
+            stations: Vec::new(),
             next_port: config.port_base,
             description: Description {
                 seed: config.setup.seed,
@@ -232,6 +244,11 @@ impl Depot {
                 truth: dir.join("truth.jsonl"),
                 cars: Vec::new(),
                 chargers: Vec::new(),
+                stations: Vec::new(),
+                tokens: (0..cars)
+                    .map(|car| token(&name("car", car, cars)))
+                    .collect(),
+                transactions: dir.join("transactions.jsonl"),
                 meters: Vec::new(),
             },
         };
@@ -255,16 +272,14 @@ impl Depot {
             model,
             buses,
             broadcasts,
-            stations: description
-                .chargers
-                .iter()
-                .map(|c| c.asset.clone())
-                .collect(),
+            stations: starting.stations,
         };
         shared.tasks.spawn(ticker.run());
         Ok(Handle {
             shared,
             description,
+            plugs: starting.plugs,
+            sessions,
         })
     }
 }
@@ -301,6 +316,8 @@ fn check(config: &Config) -> Result<(), DepotError> {
 pub struct Handle {
     shared: Arc<Shared>,
     description: Description,
+    plugs: Plugs,
+    sessions: Arc<SessionLog>,
 }
 
 impl Handle {
@@ -324,6 +341,11 @@ impl Handle {
         if let Some(charger) = self.shared.world().chargers.get_mut(charger) {
             charger.reboot(REBOOT_SECONDS);
         }
+    }
+
+    /// The stations that speak OCPP.
+    pub fn plugs(&self) -> &Plugs {
+        &self.plugs
     }
 
     /// Stands still: no frame, no answer, no simulated time. When this returns, nothing more is given.
@@ -358,11 +380,14 @@ impl Handle {
         self.shared.stop.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
+        let failed = |path: &PathBuf| {
+            let path = path.clone();
+            move |error| DepotError::File { path, error }
+        };
         let finished = self.shared.log.finish();
-        finished.map_err(|error| DepotError::File {
-            path: self.description.truth.clone(),
-            error,
-        })?;
+        finished.map_err(failed(&self.description.truth))?;
+        let finished = self.sessions.finish();
+        finished.map_err(failed(&self.description.transactions))?;
         Ok(self.summary())
     }
 }

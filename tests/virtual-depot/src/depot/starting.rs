@@ -9,7 +9,7 @@ use std::{
 
 use tokio::net::TcpListener;
 
-use super::{CarEntry, DepotError, Description, DeviceEntry, Keys, Shared};
+use super::{CarEntry, DepotError, Description, DeviceEntry, Keys, Shared, StationEntry};
 use crate::{
     bus::{
         broadcast::Broadcast,
@@ -19,10 +19,13 @@ use crate::{
         server::{self as bus_server, BusHandle},
         socketcand::LONGEST_BUS,
     },
+    chance::Chance,
     devices::{
         map::Device,
         server::{Server, UNIT, Which},
     },
+    stations::{Central, Identity, Line, Plugs, Speaks},
+    truth::sessions::SessionLog,
     yard::{ChargerReport, MeterReport, Setup, name},
 };
 
@@ -31,6 +34,13 @@ pub(super) struct Starting {
     pub(super) shared: Arc<Shared>,
     pub(super) setup: Setup,
     pub(super) keys: Option<Keys>,
+    pub(super) central: Option<Central>,
+    /// Grows with every station that speaks OCPP.
+    pub(super) plugs: Plugs,
+    /// The truth of their transactions.
+    pub(super) sessions: Arc<SessionLog>,
+    /// Keys of all stations, in the world's order.
+    pub(super) stations: Vec<String>,
     /// The next port to bind; any if there is none.
     pub(super) next_port: Option<u16>,
     /// Grows with everything that is bound.
@@ -80,6 +90,10 @@ impl Starting {
             let keys = self.keys.as_ref();
             let asset = keys.and_then(|keys| keys.stations.get(index).cloned());
             let asset = asset.unwrap_or_else(|| name("charger", index, chargers));
+            self.stations.push(asset.clone());
+            if self.connects(&asset, index) {
+                continue;
+            }
             let serial = self.shared.world().chargers[index].serial;
             let which = Which::Charger(index, Arc::clone(charger));
             let first = self.shared.log.define(&asset, &charger.columns);
@@ -98,6 +112,43 @@ impl Starting {
         let entry = self.serve(asset, which, first, meter.name, serial).await?;
         self.description.meters.push(entry);
         Ok((buses, broadcasts))
+    }
+
+    /// Starts a station that speaks OCPP; false when this one does not.
+    fn connects(&mut self, asset: &str, index: usize) -> bool {
+        let Some(central) = &self.central else {
+            return false;
+        };
+        let Speaks::Ocpp { version, id } = central.of(index) else {
+            return false;
+        };
+        let mut chance = Chance::new(self.setup.seed, &format!("{asset}/password"));
+        let password =
+            (0..4).map(|_| format!("{:08x}", (chance.unit() * f64::from(u32::MAX)) as u32));
+        let identity = Identity {
+            key: asset.to_owned(),
+            id: id.clone().unwrap_or_else(|| asset.to_owned()),
+            version: *version,
+            password: password.collect(),
+            index,
+        };
+        let line = Line::new(
+            &self.shared,
+            &self.sessions,
+            &self.plugs,
+            central,
+            &identity,
+            self.setup.seed,
+        );
+        self.plugs.add(&line);
+        self.shared.tasks.spawn(line.run());
+        self.description.stations.push(StationEntry {
+            asset: identity.key,
+            id: identity.id,
+            version: identity.version,
+            password: identity.password,
+        });
+        true
     }
 
     async fn serve(

@@ -17,6 +17,7 @@
 mod compare;
 mod log;
 mod read;
+pub mod sessions;
 
 pub use compare::{ColumnReport, Finding, Report, Stored, compare};
 pub use log::{Log, Sample};

@@ -224,6 +224,13 @@ impl Charger {
         self.enter(Status::Preparing);
     }
 
+    /// The cable is pulled; the car that it was plugged into.
+    pub fn unplug(&mut self) -> Option<usize> {
+        let car = self.car.take();
+        self.enter(Status::Available);
+        car
+    }
+
     /// Loses its settings and is out of order for `seconds` of wall time. The energy register is not volatile.
     pub fn reboot(&mut self, seconds: f64) {
         self.settings = Settings::of(self.rated_current);

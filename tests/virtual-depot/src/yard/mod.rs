@@ -204,6 +204,14 @@ impl World {
         }
     }
 
+    /// The driver at a station pulls the plug, and plugs in again a while later.
+    pub fn pull_plug(&mut self, station: usize) {
+        let charger = self.chargers.get_mut(station);
+        if let Some(car) = charger.and_then(Charger::unplug) {
+            self.plugging[car] = self.seconds + self.chance.between(10.0, 40.0);
+        }
+    }
+
     /// The station at which a car is plugged in.
     pub fn station_of(&self, car: usize) -> Option<usize> {
         self.chargers.iter().position(|c| c.car == Some(car))

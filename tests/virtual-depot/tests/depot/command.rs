@@ -76,7 +76,10 @@ fn lines_pause_resume_and_stop() {
     running.say("pause\n");
     assert_eq!(running.line(), "paused");
     running.say("hello\n");
-    assert_eq!(running.line(), "`hello` is not pause, resume or stop");
+    assert_eq!(
+        running.line(),
+        "`hello` is not pause, resume, finish, cut KEY, power KEY or stop"
+    );
     running.say("resume\n");
     assert_eq!(running.line(), "resumed");
     running.say("stop\n");
