@@ -5,6 +5,7 @@
 //! - [`ids`]: who speaks (gateway), and the number of a block `(gateway, epoch, stream, seq)`
 //! - [`block`] over [`samples`] over `packed`, `bits`: a sealed block and its columnar body
 //! - [`message`]: acknowledgements, hellos and commands
+//! - [`station`]: what charging stations can be told to do
 //! - [`envelope`]: the one signed, checksummed frame that carries all of them
 //! - [`topic`]: where each of them travels over MQTT
 //!
@@ -21,6 +22,7 @@ pub mod ids;
 pub mod message;
 mod packed;
 pub mod samples;
+pub mod station;
 pub mod topic;
 mod varint;
 
@@ -32,3 +34,4 @@ pub use envelope::{Digest, OpenError, SigningKey, VerifyingKey};
 pub use ids::{AssetKey, BlockNumber, Epoch, GatewayId, Stream};
 pub use message::{Ack, Answer, Command, CommandBody, Hello, StreamState, Verdict};
 pub use samples::{SampleBody, Series};
+pub use station::{Dialect, NoStationCommand, StationCommand, StationOrder, station_commands};

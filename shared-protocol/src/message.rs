@@ -75,6 +75,8 @@ pub enum CommandBody {
     Ping,
     /// Send the definitions of an epoch's columns again.
     SendColumns(Epoch),
+    /// Tell a charging station something: a [`StationOrder`](crate::StationOrder) as JSON.
+    Station(String),
 }
 
 /// A command. The gateway carries it out at most once, not after it expired, and answers with a record of kind

@@ -27,10 +27,12 @@ pub struct CommandToSend {
     /// The gateway's name.
     #[schema(min_length = 1, example = "depot-1")]
     gateway: String,
-    /// What to do: `ping`, `send-columns`.
+    /// What to do: `ping`, `send-columns`, `station`.
     #[schema(min_length = 1, example = "ping")]
     kind: String,
-    /// With what; for `send-columns` the epoch.
+    /// With what; for `send-columns` the epoch; for `station` what a charging station is to do, as JSON:
+    /// `{"station": "CP-1", "command": "remote-start", "with": {"token": "04A2B3", "connector": 1}}`. A command or
+    /// parameter that there is not is answered with those that there are.
     #[serde(default)]
     argument: String,
     /// For how many seconds it may be carried out; an hour when absent.
@@ -78,6 +80,7 @@ pub async fn send(
             CommandError::Valid(valid) => {
                 Problem::body("valid_s", says, &valid.as_secs().to_string())
             }
+            CommandError::Station(_) => Problem::body("argument", says, &wanted.argument),
             CommandError::Unknown { .. } | CommandError::Id(_) => {
                 Problem::body("kind", says, &wanted.kind)
             }

@@ -19,9 +19,9 @@ pub(super) enum Command {
         /// How long it is valid, in seconds.
         #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
         valid: u64,
-        /// What to do: ping, send-columns.
+        /// What to do: ping, send-columns, station.
         kind: String,
-        /// With what; for send-columns the epoch.
+        /// With what; for send-columns the epoch, for station the order as JSON.
         #[arg(default_value = "")]
         argument: String,
         #[command(flatten)]

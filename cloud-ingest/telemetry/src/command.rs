@@ -9,7 +9,7 @@ use deadpool_postgres::Transaction;
 use jiff::{SignedDuration, Timestamp};
 use platform::{Db, DbError};
 use serde::{Deserialize, Serialize};
-use shared_protocol::{Command, CommandBody, Epoch, GatewayId};
+use shared_protocol::{Command, CommandBody, Epoch, GatewayId, NoStationCommand, StationOrder};
 use tokio_postgres::{Client, Row};
 use utoipa::ToSchema;
 
@@ -53,7 +53,7 @@ pub enum CommandError {
     Id(String),
     /// It means nothing.
     #[error(
-        "`{kind} {argument}` is no command: there are `ping` and `send-columns COUNTER.NONCE` (nonce: 16 hexadecimal digits)"
+        "`{kind} {argument}` is no command: there are `ping`, `send-columns COUNTER.NONCE` (nonce: 16 hexadecimal digits) and `station ORDER`"
     )]
     Unknown {
         /// Its first word.
@@ -61,6 +61,9 @@ pub enum CommandError {
         /// The rest.
         argument: String,
     },
+    /// No charging station can do it.
+    #[error("the order to a station: {0}")]
+    Station(#[from] NoStationCommand),
     /// Nobody would carry it out.
     #[error("no gateway that is trusted is called {0}")]
     Gateway(GatewayId),
@@ -92,6 +95,10 @@ fn body(kind: &str, argument: &str) -> Result<CommandBody, CommandError> {
     match (kind, epoch()) {
         ("ping", _) if argument.is_empty() => Ok(CommandBody::Ping),
         ("send-columns", Some(epoch)) => Ok(CommandBody::SendColumns(epoch)),
+        ("station", _) => {
+            StationOrder::parse(argument)?;
+            Ok(CommandBody::Station(argument.to_owned()))
+        }
         _ => Err(CommandError::Unknown {
             kind: kind.to_owned(),
             argument: argument.to_owned(),

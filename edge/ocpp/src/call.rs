@@ -3,11 +3,13 @@
 
 use ocpp_kit::{
     Version,
+    decode::{DecodeError, DecodeOptions},
     engine::CallToken,
     v1_6::{self, ChargingProfilePurpose},
     v2_0_1,
     validate::Validate,
 };
+use serde_json::Value;
 
 use crate::station::{Effect, Now, Station, instant, raw};
 
@@ -22,6 +24,28 @@ pub enum Call {
     V16(v1_6::CsmsRequest),
     /// To a station of OCPP 2.0.1 or 2.1.
     V201(v2_0_1::CsmsRequest),
+}
+
+impl Call {
+    /// The request of this action and payload in a version.
+    ///
+    /// # Errors
+    /// When the version has no such request, or the payload does not keep to its schema.
+    pub fn read(version: Version, action: &str, payload: &Value) -> Result<Self, Refusal> {
+        let options = DecodeOptions::strict();
+        let payload = raw(payload).map_err(|error| Refusal::Invalid(error.to_string()))?;
+        let unknown = || Refusal::Invalid(format!("OCPP {version} has no {action}"));
+        let invalid = |error: DecodeError| Refusal::Invalid(error.to_string());
+        if version == Version::V1_6 {
+            let action = v1_6::Action::from_wire(action).ok_or_else(unknown)?;
+            let request = v1_6::CsmsRequest::decode(action, &payload, &options);
+            request.map(Self::V16).map_err(invalid)
+        } else {
+            let action = v2_0_1::Action::from_wire(action).ok_or_else(unknown)?;
+            let request = v2_0_1::CsmsRequest::decode(action, &payload, &options);
+            request.map(Self::V201).map_err(invalid)
+        }
+    }
 }
 
 /// Why a call is not made.

@@ -42,4 +42,4 @@ pub use ocpp_kit::{
     v1_6, v2_0_1,
 };
 pub use station::{Effect, Note, Now, Policy, Station};
-pub use transaction::{Entry, Memory, Transaction, Write};
+pub use transaction::{Entry, Memory, Said, Transaction, Write};

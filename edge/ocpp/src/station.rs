@@ -18,7 +18,7 @@ use crate::{
     authorize::AuthList,
     decode::{self, Request},
     meter::Reading,
-    transaction::{Entry, Memory, Write},
+    transaction::{Entry, Memory, Said, Write},
     v16, v201,
 };
 
@@ -249,6 +249,14 @@ impl Station {
                 Err(broken.error)
             }
         };
+        for effect in &mut self.effects {
+            if let Effect::Store(write) = effect {
+                write.said.get_or_insert_with(|| Said {
+                    action: request.action.clone(),
+                    payload: request.payload.get().to_owned(),
+                });
+            }
+        }
         let at = instant(now);
         let sent = match answer.and_then(|value| raw(&value)) {
             Ok(payload) => self.engine.respond(at, &request.id, &payload),

@@ -66,6 +66,17 @@ pub struct Write {
     pub transaction: Transaction,
     /// Goes to the cloud.
     pub entry: Entry,
+    /// What the station has said, in its own words.
+    pub said: Option<Said>,
+}
+
+/// A request of a station, as it came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    /// What it asks for.
+    pub action: String,
+    /// Its payload, a JSON object.
+    pub payload: String,
 }
 
 /// All that is remembered of a station between its connections.
@@ -256,6 +267,7 @@ impl Transaction {
         Write {
             transaction: self.clone(),
             entry: Entry { kind, payload },
+            said: None,
         }
     }
 }

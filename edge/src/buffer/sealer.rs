@@ -24,6 +24,8 @@ use super::{
 
 /// A block holds at most this many samples; more are sealed into several.
 const SAMPLES_PER_BLOCK: usize = 30_000;
+/// What kinds of records about charging transactions begin with.
+const TRANSACTION: &str = "transaction.";
 /// Records are short; so many fit into a block.
 const RECORDS_PER_BLOCK: usize = 256;
 /// What a block takes in the database besides its bytes: rows, index entries, and what is left of pages.
@@ -283,10 +285,27 @@ impl Sealer<'_> {
         }
     }
 
-    /// Seals records into blocks of the critical stream.
+    /// Seals records into blocks: what tells of charging transactions into those of their own stream, which is sent oldest
+    /// first, all else into those of the critical one.
     pub(super) fn seal_records(
         &self,
         records: &[Record],
+        wall_offset_us: Option<i64>,
+    ) -> Result<u64, StoreError> {
+        let of_transactions = |record: &&Record| record.kind.starts_with(TRANSACTION);
+        let (told, others): (Vec<&Record>, Vec<&Record>) =
+            records.iter().partition(of_transactions);
+        let mut grown = 0;
+        for (stream, records) in [(Stream::Transactions, told), (Stream::Critical, others)] {
+            grown += self.seal_records_of(stream, &records, wall_offset_us)?;
+        }
+        Ok(grown)
+    }
+
+    fn seal_records_of(
+        &self,
+        stream: Stream,
+        records: &[&Record],
         wall_offset_us: Option<i64>,
     ) -> Result<u64, StoreError> {
         let mut grown = 0;
@@ -295,14 +314,14 @@ impl Sealer<'_> {
                 produced: signed(part.len()),
                 ..Moves::default()
             };
-            self.count(Stream::Critical, moves)?;
+            self.count(stream, moves)?;
             let made = Made {
                 samples: part.len(),
                 announced: part.len() as u32,
                 columns: 0,
             };
-            let body = Body::Records(part.to_vec());
-            grown += self.insert(Stream::Critical, body, made, self.timing(wall_offset_us))?;
+            let body = Body::Records(part.iter().map(|record| (*record).clone()).collect());
+            grown += self.insert(stream, body, made, self.timing(wall_offset_us))?;
         }
         Ok(grown)
     }

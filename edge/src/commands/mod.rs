@@ -6,13 +6,14 @@
 //! 3. While the time is unknown, or the clock is behind the instant at which the command was issued, it waits: nobody can
 //!    tell whether it has expired.
 //! 4. Its id is written to the disk until it expires; then, not before, it is carried out.
+//!    What a charging station is told goes to the central system, which waits for the station's answer; meanwhile others go on.
 //! 5. The answer is a record of kind `command.answer` in the critical stream: `{"command": id, "result": …}` with `done`,
-//!    `expired`, `interrupted` or `refused`. When that is durable, the id is marked as answered.
+//!    `expired`, `interrupted` or `refused`, the latter with its reason in `detail`; what a station has answered is there, too. When that is durable, the id is marked as answered.
 
 mod book;
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     path::PathBuf,
     sync::{
         Arc,
@@ -21,12 +22,16 @@ use std::{
     time::Duration,
 };
 
-use shared_protocol::{Command, CommandBody, Record};
-use tokio::sync::{Mutex, mpsc};
+use shared_protocol::{Command, CommandBody, Record, StationOrder};
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::JoinSet,
+};
 
 use crate::{
     buffer::{Buffer, Settlement, Stopped},
     clock::Clock,
+    sources::ocpp::Central,
     supervise::Beat,
 };
 use book::{Book, Known};
@@ -75,6 +80,9 @@ struct Papers {
     waiting: VecDeque<Command>,
     expired: VecDeque<[u8; 16]>,
     book: Option<Book>,
+    /// Stations that are being asked, and by which commands: one that comes again meanwhile waits for the same answer.
+    asking: HashSet<[u8; 16]>,
+    asked: JoinSet<(Command, Result<String, String>)>,
 }
 
 /// Where verified commands are put, and carried out.
@@ -83,29 +91,34 @@ pub struct Desk {
     folder: PathBuf,
     clock: Arc<Clock>,
     buffer: Buffer,
+    stations: Option<Arc<Central>>,
     /// What has become of them.
     pub counts: Counts,
     papers: Mutex<Papers>,
 }
 
 impl Desk {
-    /// A desk that remembers in this folder, and where to put commands.
+    /// A desk that remembers in this folder, and where to put commands. `stations`: the central system that this gateway is.
     pub fn new(
         folder: PathBuf,
         clock: Arc<Clock>,
         buffer: Buffer,
+        stations: Option<Arc<Central>>,
     ) -> (Self, mpsc::Sender<Command>) {
         let (put, inbox) = mpsc::channel(WAITING);
         let desk = Self {
             folder,
             clock,
             buffer,
+            stations,
             counts: Counts::default(),
             papers: Mutex::new(Papers {
                 inbox,
                 waiting: VecDeque::new(),
                 expired: VecDeque::new(),
                 book: None,
+                asking: HashSet::new(),
+                asked: JoinSet::new(),
             }),
         };
         (desk, put)
@@ -137,6 +150,14 @@ impl Desk {
                     }
                 }
             }
+            while let Some(asked) = papers.asked.try_join_next() {
+                let Ok((command, result)) = asked else {
+                    continue;
+                };
+                if self.ended(&mut papers, &command, result).await.is_err() {
+                    return;
+                }
+            }
             let waiting = papers.waiting.len() as u64;
             self.counts.waiting.store(waiting, Ordering::Relaxed);
         }
@@ -159,6 +180,7 @@ impl Desk {
         };
         match book.knows(&command.id) {
             Some(Known::Answered) => return Ok(()),
+            Some(Known::Begun) if papers.asking.contains(&command.id) => return Ok(()),
             Some(Known::Begun) => {
                 self.counts.refused.fetch_add(1, Ordering::Relaxed);
                 self.answer(command, "interrupted", None).await?;
@@ -181,6 +203,22 @@ impl Desk {
         if let Err(error) = book.write(&command.id, command.expires_us, Known::Begun) {
             return self.refuse(command, &error).await;
         }
+        if let CommandBody::Station(order) = &command.body {
+            let (central, order) = (self.stations.clone(), order.clone());
+            let command = command.clone();
+            papers.asking.insert(command.id);
+            papers.asked.spawn(async move {
+                let number = i32::from_be_bytes([
+                    command.id[0] & 0x7F,
+                    command.id[1],
+                    command.id[2],
+                    command.id[3],
+                ]);
+                let result = tell(central, &order, number).await;
+                (command, result)
+            });
+            return Ok(());
+        }
         self.carry_out(&command.body).await?;
         self.counts.done.fetch_add(1, Ordering::Relaxed);
         self.answer(command, "done", None).await?;
@@ -188,9 +226,30 @@ impl Desk {
         Ok(())
     }
 
+    /// A station has answered, or cannot be asked.
+    async fn ended(
+        &self,
+        papers: &mut Papers,
+        command: &Command,
+        result: Result<String, String>,
+    ) -> Result<(), Stopped> {
+        let (counted, word, detail) = match result {
+            Ok(said) => (&self.counts.done, "done", said),
+            Err(reason) => (&self.counts.refused, "refused", reason),
+        };
+        counted.fetch_add(1, Ordering::Relaxed);
+        self.answer(command, word, Some(detail)).await?;
+        papers.asking.remove(&command.id);
+        if let Some(book) = &mut papers.book {
+            note_answered(book, command);
+        }
+        Ok(())
+    }
+
     async fn carry_out(&self, body: &CommandBody) -> Result<(), Stopped> {
         match body {
-            CommandBody::Ping => Ok(()),
+            // What a station is told, the central system carries out.
+            CommandBody::Ping | CommandBody::Station(_) => Ok(()),
             CommandBody::SendColumns(epoch) => {
                 self.buffer.settle(vec![Settlement::Columns(*epoch)]).await
             }
@@ -226,6 +285,13 @@ impl Desk {
         self.buffer.record(record).await?;
         self.buffer.flush().await
     }
+}
+
+/// Tells a station; what it has answered, or why it was not told.
+async fn tell(central: Option<Arc<Central>>, order: &str, number: i32) -> Result<String, String> {
+    let order = StationOrder::parse(order).map_err(|error| error.to_string())?;
+    let central = central.ok_or("this gateway is no central system: no stations connect to it")?;
+    central.order(order, number).await
 }
 
 fn note_answered(book: &mut Book, command: &Command) {

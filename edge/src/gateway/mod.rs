@@ -211,7 +211,12 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
 
     senders.spawn(watch_database(&supervisor, &buffer, sending.clone()));
     senders.spawn(watch_ledger(&supervisor, &buffer, sending.clone()));
-    let (desk, commands) = Desk::new(data.clone(), clock.clone(), buffer.clone());
+    let (desk, commands) = Desk::new(
+        data.clone(),
+        clock.clone(),
+        buffer.clone(),
+        central.as_ref().map(|(central, _)| central.clone()),
+    );
     let desk = Arc::new(desk);
     let (report, reports) = watch::channel(uplink::Report::default());
     let uplink = uplink::Options {
@@ -312,6 +317,14 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
             let (central, context) = ours.clone();
             ocpp::carry(central, context, beat)
         }));
+        for station in central.relayed() {
+            let spec = Spec::new(format!("relay:{station}"), DEADLINE).ends_by_itself(FAREWELL);
+            let ours = (central.clone(), station, context.clone());
+            sources.spawn(supervisor.keep(spec, making.clone(), move |beat| {
+                let (central, station, context) = ours.clone();
+                ocpp::relay(central, station, context, beat)
+            }));
+        }
         let spec = Spec::new("stations", DEADLINE).ends_by_itself(FAREWELL);
         let context = context.clone();
         sources.spawn(supervisor.keep(spec, making.clone(), move |beat| {

@@ -192,15 +192,24 @@ pub(super) fn build_central(
         tokens.set(&token.id, known);
     }
     let known = stations.stations.into_iter().map(|station| {
+        let password = match &station.relay_password {
+            None => None,
+            Some(path) => Some(fs::read_to_string(path).map_err(StartError::file(path))?),
+        };
         let known = ocpp::Known {
             asset: station.asset,
             password: station.password,
             certificate: station.certificate,
+            relay: station.relay.map(|url| ocpp::Relay {
+                url,
+                password: password.map(|text| text.trim_end().to_owned()),
+            }),
         };
-        (station.id, known)
+        Ok((station.id, known))
     });
+    let known: Result<_, StartError> = known.collect();
     let settings = ocpp::Settings {
-        stations: known.collect(),
+        stations: known?,
         policy: Policy {
             heartbeat: stations.heartbeat,
             tokens: Arc::new(tokens),

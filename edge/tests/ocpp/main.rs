@@ -6,6 +6,8 @@
 mod certificates;
 mod door;
 mod faults;
+mod orders;
 mod peers;
+mod relay;
 mod rig;
 mod wiring;

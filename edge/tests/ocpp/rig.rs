@@ -13,7 +13,7 @@ use edge::{
     clock::Clock,
     sources::{
         Context,
-        ocpp::{Central, Door, Keys, Known, Settings, carry, run},
+        ocpp::{Central, Door, Keys, Known, Settings, carry, relay, run},
     },
     supervise::Beat,
 };
@@ -44,6 +44,7 @@ pub(crate) fn known(password: Option<&str>, certificate: Option<[u8; 32]>) -> Kn
         asset: "charger-1".parse().unwrap(),
         password: password.map(|text| digest(text.as_bytes())),
         certificate,
+        relay: None,
     }
 }
 
@@ -51,6 +52,8 @@ pub(crate) fn known(password: Option<&str>, certificate: Option<[u8; 32]>) -> Kn
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) buffer: Buffer,
+    pub(crate) central: Arc<Central>,
+    pub(crate) clock: Arc<Clock>,
     tasks: Vec<JoinHandle<()>>,
     _stop: watch::Sender<bool>,
 }
@@ -103,7 +106,7 @@ impl Gateway {
         let (stop, stopping) = watch::channel(false);
         let context = Context {
             buffer: buffer.clone(),
-            clock,
+            clock: clock.clone(),
             stop: stopping,
             counters: Arc::default(),
             control: None,
@@ -111,11 +114,22 @@ impl Gateway {
         let central = Arc::new(central);
         let tasks = vec![
             tokio::spawn(carry(central.clone(), context.clone(), Beat::free())),
-            tokio::spawn(run(central, listener, context, Beat::free())),
+            tokio::spawn(run(
+                central.clone(),
+                listener,
+                context.clone(),
+                Beat::free(),
+            )),
         ];
+        let relays = central.relayed().into_iter();
+        let relays = relays
+            .map(|id| tokio::spawn(relay(central.clone(), id, context.clone(), Beat::free())));
+        let tasks = tasks.into_iter().chain(relays).collect();
         Self {
             address,
             buffer,
+            central,
+            clock,
             tasks,
             _stop: stop,
         }
@@ -130,11 +144,18 @@ impl Gateway {
         let _ = self.buffer.stop().await;
     }
 
-    /// All records about stations that the buffer holds, oldest first.
+    /// All records about stations that the buffer holds, oldest first; those of transactions, whose stream is their own, first.
     pub(crate) async fn records(&self) -> Vec<Record> {
+        let mut found = self.records_of(1).await;
+        found.extend(self.records_of(2).await);
+        found
+    }
+
+    async fn records_of(&self, priority: u8) -> Vec<Record> {
         let (mut found, mut after) = (Vec::new(), 0);
         loop {
-            let blocks = self.buffer.to_send(2, after, false, 100).await.unwrap();
+            let blocks = self.buffer.to_send(priority, after, false, 100);
+            let blocks = blocks.await.unwrap();
             let Some(last) = blocks.last() else {
                 return found;
             };
@@ -217,6 +238,18 @@ impl Station {
             if frame[1] == json!(id) {
                 assert_eq!(frame[0], json!(3), "{frame}");
                 return Some(frame[2].clone());
+            }
+        }
+    }
+
+    /// Hears one frame, and leaves a call without an answer.
+    pub(crate) async fn overhear(&mut self) {
+        let frame = tokio::time::timeout(PATIENCE, self.socket.next()).await;
+        if let Ok(Some(Ok(Message::Text(text)))) = frame {
+            let frame: Value = serde_json::from_str(&text).unwrap();
+            if frame[0] == json!(2) {
+                let action = frame[2].as_str().unwrap().to_owned();
+                self.calls.push((action, frame[3].clone()));
             }
         }
     }

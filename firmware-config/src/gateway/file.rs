@@ -108,6 +108,8 @@ pub(super) struct Station {
     pub(super) asset: AssetKey,
     pub(super) password_sha256: Option<String>,
     pub(super) certificate_sha256: Option<String>,
+    pub(super) relay: Option<String>,
+    pub(super) relay_password: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]

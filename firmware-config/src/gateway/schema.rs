@@ -299,6 +299,16 @@ const STATION_ID: Kind = Kind::Syntax(Syntax {
     },
 });
 
+const RELAY: Kind = Kind::Syntax(Syntax {
+    form: "an address that begins with ws://",
+    check: |text| {
+        let host = text.strip_prefix("ws://").unwrap_or_default();
+        let fits =
+            !host.is_empty() && !host.starts_with('/') && !host.contains(['?', '#', ' ', '@']);
+        fits.then_some(()).ok_or_else(String::new)
+    },
+});
+
 const DIGEST: Kind = Kind::Syntax(Syntax {
     form: "a SHA-256 as 64 hexadecimal digits",
     check: |text| digest(text).map(drop),
@@ -401,6 +411,18 @@ static STATION: Schema = Schema {
             DIGEST,
             "\"2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae\"",
             "SHA-256 of its certificate (DER), when it is known by that.",
+        ),
+        Key::optional(
+            "relay",
+            RELAY,
+            "\"ws://csms.example:9000/ocpp\"",
+            "Another back-office that hears of its transactions; the station's id is added. What it asks for is refused.",
+        ),
+        Key::optional(
+            "relay_password",
+            Kind::Path,
+            "\"cp-01.password\"",
+            "File with the station's password there.",
         ),
     ],
 };

@@ -37,6 +37,10 @@ pub struct Station {
     pub password: Option<[u8; 32]>,
     /// SHA-256 of its certificate.
     pub certificate: Option<[u8; 32]>,
+    /// Address of the back-office that it is relayed to, without its id.
+    pub relay: Option<String>,
+    /// File with its password there.
+    pub relay_password: Option<PathBuf>,
 }
 
 /// A token by which cars are charged.
@@ -70,6 +74,13 @@ pub(super) fn check(
     let certificate = file("certificate", written.certificate);
     let key = file("certificate_key", written.certificate_key);
     let client_ca = file("client_ca", written.client_ca);
+    let stations = written.station.iter().enumerate();
+    let passwords: Vec<_> = stations
+        .map(|(index, station)| {
+            let key = format!("station[{index}].relay_password");
+            file(&key, station.relay_password.clone())
+        })
+        .collect();
     let mut fault = |key: &str, expected: &str, found: &str| {
         faults.push(spans.fault(&format!("stations.{key}"), expected, found));
     };
@@ -126,7 +137,10 @@ pub(super) fn check(
         stations: written
             .station
             .into_iter()
-            .map(|one| Station {
+            .zip(passwords)
+            .map(|(one, relay_password)| Station {
+                relay: one.relay,
+                relay_password,
                 id: one.id,
                 asset: one.asset,
                 password: digest(one.password_sha256),

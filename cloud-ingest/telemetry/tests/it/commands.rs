@@ -46,6 +46,12 @@ fn commands_are_sent_until_they_are_answered_or_expire() {
                 "{bad:?}"
             );
         }
+        // What a charging station cannot do is not sent to anybody.
+        let dance = r#"{"station": "CP-1", "command": "dance"}"#;
+        for bad in [dance, "", "{}"] {
+            let error = send(("station", bad)).await;
+            assert!(matches!(error, Err(CommandError::Station(_))), "{bad}");
+        }
         let none = "nobody".parse().unwrap();
         let error = command::send(&world.db, &none, ("ping", ""), now(), HOUR).await;
         assert!(matches!(error, Err(CommandError::Gateway(_))));
@@ -126,6 +132,13 @@ fn commands_are_sent_until_they_are_answered_or_expire() {
         );
         assert!("xyz".parse::<CommandId>().is_err());
         assert_eq!(ping.to_string().parse::<CommandId>().unwrap(), ping);
+        let unlock = r#"{"station": "CP-1", "command": "unlock", "with": {"connector": 1}}"#;
+        let unlocks = ("station", unlock);
+        command::send(&world.db, &gateway.id, unlocks, now(), HOUR)
+            .await
+            .unwrap();
+        let taken = command::take_due(&world.db, now()).await.unwrap();
+        assert_eq!(taken[0].body, CommandBody::Station(unlock.to_owned()));
         let client = world.client().await;
         assert!(
             command::list(&client, Some(&other.id), 10)

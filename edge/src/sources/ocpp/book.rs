@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use ::ocpp::{Entry, Memory, Transaction, Write};
+use ::ocpp::{Entry, Memory, Transaction, Version, Write};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Value, json};
 use shared_protocol::AssetKey;
@@ -20,6 +20,16 @@ const SCHEMA: &str = "
         number INTEGER PRIMARY KEY AUTOINCREMENT, asset TEXT NOT NULL, kind TEXT NOT NULL, payload TEXT NOT NULL
     ) STRICT;
     CREATE TABLE IF NOT EXISTS place (latest INTEGER NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS relayed (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, station TEXT NOT NULL, id TEXT NOT NULL, action TEXT NOT NULL, payload TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS relay_number (
+        station TEXT NOT NULL, id TEXT NOT NULL, theirs INTEGER NOT NULL, PRIMARY KEY (station, id)
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS standing (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, station TEXT NOT NULL, place TEXT NOT NULL, action TEXT NOT NULL,
+        payload TEXT NOT NULL, UNIQUE (station, place)
+    ) STRICT;
     INSERT INTO place SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM place);
 ";
 
@@ -52,6 +62,19 @@ pub(super) struct Outgoing {
     pub(super) payload: String,
 }
 
+/// What another back-office is to be told.
+#[derive(Clone, Debug)]
+pub(super) struct Relayed {
+    pub(super) number: i64,
+    station: String,
+    /// The transaction, by our name.
+    id: String,
+    pub(super) action: String,
+    pub(super) payload: Value,
+    /// The number that the back-office gave it.
+    pub(super) theirs: Option<i64>,
+}
+
 impl Book {
     /// Opens the book, or begins one.
     ///
@@ -79,13 +102,15 @@ impl Book {
         Ok(Memory::new(transactions))
     }
 
-    /// Makes durable what a transaction has told: its state, and the record for the cloud.
+    /// Makes durable what a transaction has told: its state, the record for the cloud, and what another back-office is told
+    /// (`relayed`: there is one).
     pub(super) fn store(
         &mut self,
         station: &str,
         asset: &AssetKey,
         received: Value,
         write: &Write,
+        relayed: bool,
     ) -> Result<(), BookError> {
         let one = &write.transaction;
         let state = serde_json::to_string(one)?;
@@ -112,6 +137,13 @@ impl Book {
             )?
             .execute(params![station, KEPT])?;
         insert(&transaction, asset, received, &write.entry)?;
+        if let (true, Some(said)) = (relayed, &write.said) {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO relayed (station, id, action, payload) VALUES (?1, ?2, ?3, ?4)",
+                )?
+                .execute(params![station, one.id, said.action, said.payload])?;
+        }
         transaction.commit()?;
         Ok(())
     }
@@ -124,6 +156,105 @@ impl Book {
         entry: &Entry,
     ) -> Result<(), BookError> {
         insert(&self.connection, asset, received, entry)
+    }
+
+    /// Keeps who a station is, or how something at it stands, in its version's words.
+    pub(super) fn stands(
+        &mut self,
+        station: &str,
+        (place, action): (&str, &str),
+        payload: &Value,
+    ) -> Result<(), BookError> {
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO standing (station, place, action, payload) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![station, place, action, payload.to_string()])?;
+        Ok(())
+    }
+
+    /// Who a station has said that it is when it booted.
+    pub(super) fn boot(&mut self, station: &str) -> Result<Option<Value>, BookError> {
+        let boot: Option<String> = self
+            .connection
+            .prepare_cached("SELECT payload FROM standing WHERE station = ?1 AND place = 'boot'")?
+            .query_row([station], |row| row.get(0))
+            .optional()?;
+        Ok(boot.map(|text| serde_json::from_str(&text)).transpose()?)
+    }
+
+    /// The version that a station spoke when it connected last.
+    pub(super) fn version(&mut self, station: &str) -> Result<Option<Version>, BookError> {
+        let name: Option<String> = self
+            .connection
+            .prepare_cached("SELECT action FROM standing WHERE station = ?1 AND place = 'version'")?
+            .query_row([station], |row| row.get(0))
+            .optional()?;
+        Ok(name.as_deref().and_then(Version::from_subprotocol))
+    }
+
+    /// What stands at a station since this number: its own number, action and payload.
+    pub(super) fn standing(
+        &mut self,
+        station: &str,
+        after: i64,
+    ) -> Result<Option<(i64, String, Value)>, BookError> {
+        let found: Option<(i64, String, String)> = self
+            .connection
+            .prepare_cached(
+                "SELECT number, action, payload FROM standing WHERE station = ?1 AND number > ?2 AND place LIKE 'status%' \
+                 ORDER BY number LIMIT 1",
+            )?
+            .query_row(params![station, after], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let read = |(number, action, text): (i64, String, String)| {
+            Ok((number, action, serde_json::from_str(&text)?))
+        };
+        found.map(read).transpose()
+    }
+
+    /// What a station's other back-office is to be told next.
+    pub(super) fn relayed(&mut self, station: &str) -> Result<Option<Relayed>, BookError> {
+        let found: Option<(i64, String, String, String, Option<i64>)> = self
+            .connection
+            .prepare_cached(
+                "SELECT number, id, action, payload, (SELECT theirs FROM relay_number AS n WHERE n.station = r.station AND n.id = r.id) \
+                 FROM relayed AS r WHERE station = ?1 ORDER BY number LIMIT 1",
+            )?
+            .query_row([station], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            })
+            .optional()?;
+        let read = |(number, id, action, text, theirs): (_, _, _, String, _)| {
+            let payload = serde_json::from_str(&text)?;
+            let station = station.to_owned();
+            Ok(Relayed {
+                number,
+                station,
+                id,
+                action,
+                payload,
+                theirs,
+            })
+        };
+        found.map(read).transpose()
+    }
+
+    /// The other back-office has answered, perhaps with its own number of the transaction.
+    pub(super) fn told(&mut self, next: &Relayed, theirs: Option<i64>) -> Result<(), BookError> {
+        let transaction = self.connection.transaction()?;
+        transaction.execute("DELETE FROM relayed WHERE number = ?1", [next.number])?;
+        if let Some(theirs) = theirs.filter(|_| next.action == "StartTransaction") {
+            transaction.execute(
+                "INSERT OR REPLACE INTO relay_number VALUES (?1, ?2, ?3)",
+                params![next.station, next.id, theirs],
+            )?;
+        } else if next.action == "StopTransaction" {
+            transaction.execute(
+                "DELETE FROM relay_number WHERE station = ?1 AND id = ?2",
+                params![next.station, next.id],
+            )?;
+        }
+        transaction.commit()?;
+        Ok(())
     }
 
     /// The oldest records that have not gone out.

@@ -16,10 +16,14 @@
 //! | `session` | one connection of one station |
 //! | `book` | what stations' transactions are remembered by |
 //! | `courier` | from the book to the buffer |
+//! | `relay` | what a station tells, told to another back-office, too |
+//! | `orders` | what the cloud has a station do |
 
 mod book;
 mod courier;
 mod door;
+mod orders;
+mod relay;
 mod session;
 
 use std::{
@@ -27,7 +31,7 @@ use std::{
     io,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -35,15 +39,17 @@ use ::ocpp::Policy;
 use shared_protocol::{AssetKey, Record};
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, watch},
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
 };
 
 pub use book::{Book, BookError};
 pub use door::{Door, DoorError, Keys};
+pub use relay::{Relay, run as relay};
 
 use super::Context;
 use crate::{buffer::Stopped, stopped, supervise::Beat};
+use orders::Order;
 
 /// Connections that have not said yet who they are.
 const STRANGERS: usize = 64;
@@ -59,6 +65,8 @@ pub struct Known {
     pub password: Option<[u8; 32]>,
     /// SHA-256 of its certificate (security profile 3).
     pub certificate: Option<[u8; 32]>,
+    /// The back-office that it is relayed to.
+    pub relay: Option<Relay>,
 }
 
 /// What the central system is told.
@@ -89,6 +97,8 @@ pub struct Central {
 struct Seat {
     turn: Arc<tokio::sync::Mutex<()>>,
     leave: watch::Sender<u64>,
+    /// Where the connection that has it takes orders.
+    orders: Arc<Mutex<Option<mpsc::Sender<Order>>>>,
 }
 
 impl Central {
@@ -108,8 +118,19 @@ impl Central {
         })
     }
 
+    /// Stations that are relayed to another back-office, by their ids.
+    pub fn relayed(&self) -> Vec<String> {
+        let stations = self.settings.stations.iter();
+        let mut relayed: Vec<String> = stations
+            .filter(|(_, known)| known.relay.is_some())
+            .map(|(id, _)| id.clone())
+            .collect();
+        relayed.sort();
+        relayed
+    }
+
     fn seat(&self, id: &str) -> Seat {
-        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seats = lock(&self.seats);
         seats.entry(id.to_owned()).or_default().clone()
     }
 
@@ -119,11 +140,13 @@ impl Central {
         work: impl FnOnce(&mut Book) -> Result<T, BookError> + Send + 'static,
     ) -> Result<T, BookError> {
         let book = self.book.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            work(&mut book.lock().unwrap_or_else(PoisonError::into_inner))
-        });
+        let done = tokio::task::spawn_blocking(move || work(&mut lock(&book)));
         done.await.unwrap_or(Err(BookError::Gone))
     }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Serves stations until the gateway stops.

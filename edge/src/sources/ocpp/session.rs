@@ -6,12 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::ocpp::{Effect, Note, Now, Reading, Station};
+use ::ocpp::{CallToken, Effect, Entry, Note, Now, Reading, Station};
 use futures::{SinkExt as _, StreamExt as _};
 use jiff::Timestamp;
 use shared_protocol::{
     AssetKey, Column, Decimal, Encoding, SignalDef, SignalRef, Source, catalogue,
 };
+use tokio::sync::mpsc;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{Message, protocol::CloseFrame, protocol::frame::coding::CloseCode},
@@ -21,8 +22,14 @@ use super::{
     Central, Context, Known,
     book::{BookError, received},
     door::{Guest, Io},
+    orders::{self, Order, Reply},
 };
-use crate::{buffer::Sample, control::Leash, health::SourceCounts, stopped};
+use crate::{
+    buffer::Sample,
+    control::{Leash, Post},
+    health::SourceCounts,
+    stopped,
+};
 
 /// How often a silent connection is asked whether it is there.
 const PING: Duration = Duration::from_secs(60);
@@ -57,6 +64,7 @@ pub(super) async fn run(central: &Central, guest: Guest, context: Context) {
     let seat = central.seat(&guest.id);
     // Whoever has it leaves it: the new connection is the one that the station has.
     seat.leave.send_modify(|count| *count += 1);
+    let (put, orders) = mpsc::channel(orders::WAITING);
     let mut left = seat.leave.subscribe();
     left.mark_unchanged();
     let turn = tokio::select! {
@@ -69,8 +77,15 @@ pub(super) async fn run(central: &Central, guest: Guest, context: Context) {
     tracing::info!(station = %id, version = %guest.version, address = %guest.address, "a station has connected");
     let number = central.connections.fetch_add(1, Ordering::Relaxed);
     let memory = {
-        let id = id.clone();
-        central.book(move |book| book.memory(&id)).await
+        let (id, relayed) = (id.clone(), known.relay.is_some());
+        let version = guest.version.subprotocol();
+        let remembered = central.book(move |book| {
+            if relayed {
+                book.stands(&id, ("version", version), &serde_json::Value::Null)?;
+            }
+            book.memory(&id)
+        });
+        remembered.await
     };
     let end = match memory {
         Err(error) => End::Book(error),
@@ -84,13 +99,17 @@ pub(super) async fn run(central: &Central, guest: Guest, context: Context) {
                 socket: guest.socket,
                 id: id.clone(),
                 leash: leash(&context, &known, &id),
+                orders,
+                asked: HashMap::new(),
                 known,
                 columns: HashMap::new(),
                 began,
                 counts: counts.clone(),
                 context: context.clone(),
             };
+            seat.takes_orders(Some(put));
             let end = session.serve(&mut left).await;
+            seat.takes_orders(None);
             session.over(&end).await;
             end
         }
@@ -117,6 +136,9 @@ struct Session<'a> {
     context: Context,
     /// Who tells it its limit, if this gateway holds the depot's.
     leash: Option<Leash>,
+    /// What it is to be told for the cloud, and who waits for its answers.
+    orders: mpsc::Receiver<Order>,
+    asked: HashMap<CallToken, Reply>,
 }
 
 /// Who tells a station its limit, if it is one of the depot that this gateway holds.
@@ -187,6 +209,7 @@ impl Session<'_> {
                     let leash = self.leash.as_mut();
                     leash.map_or_else(Vec::new, |leash| leash.carry(&mut self.station, now, at))
                 }
+                Some(order) = self.orders.recv() => self.obey(order),
                 () = tokio::time::sleep(due) => self.station.time(self.now()),
             };
             if let Err(end) = self.carry_out(effects).await {
@@ -201,15 +224,39 @@ impl Session<'_> {
         }
     }
 
+    /// Asks the station what the cloud wants, or says why not.
+    fn obey(&mut self, order: Order) -> Vec<Effect> {
+        let now = self.now();
+        let limits = self.context.control.as_ref();
+        let post = limits.and_then(|control| control.post(&self.known.asset));
+        let called = orders::call(&self.station, &order, post.as_ref().map(Post::fallback))
+            .and_then(|call| {
+                let called = self.station.call(now, &call);
+                called.map_err(|refusal| refusal.to_string())
+            });
+        match called {
+            Ok((token, effects)) => {
+                self.asked.insert(token, order.reply);
+                effects
+            }
+            Err(reason) => {
+                // Whoever asked may have gone.
+                let _ = order.reply.send(Err(reason));
+                Vec::new()
+            }
+        }
+    }
+
     async fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), End> {
         for effect in effects {
             match effect {
                 Effect::Store(write) => {
                     let (id, asset) = (self.id.clone(), self.known.asset.clone());
                     let received = received(self.now().wall);
+                    let relayed = self.known.relay.is_some();
                     let stored = self
                         .central
-                        .book(move |book| book.store(&id, &asset, received, &write));
+                        .book(move |book| book.store(&id, &asset, received, &write, relayed));
                     stored.await?;
                     self.central.written.send_modify(|count| *count += 1);
                 }
@@ -223,6 +270,9 @@ impl Session<'_> {
                     }
                     let asset = self.known.asset.clone();
                     let received = received(self.now().wall);
+                    if self.known.relay.is_some() {
+                        self.stands(&entry).await?;
+                    }
                     let told = self
                         .central
                         .book(move |book| book.tell(&asset, received, &entry));
@@ -236,7 +286,9 @@ impl Session<'_> {
                     action,
                     result,
                 } => {
-                    if let Some(leash) = &mut self.leash {
+                    if let Some(reply) = self.asked.remove(&token) {
+                        let _ = reply.send(orders::answered(&result));
+                    } else if let Some(leash) = &mut self.leash {
                         leash.ended(token, &result);
                     }
                     tracing::debug!(station = %self.id, action, ok = result.is_ok(), "a call to a station has ended");
@@ -245,6 +297,28 @@ impl Session<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Keeps for another back-office who the station is and how it stands.
+    async fn stands(&mut self, entry: &Entry) -> Result<(), BookError> {
+        let mut payload = entry.payload.clone();
+        if let Some(payload) = payload.as_object_mut() {
+            payload.remove("station");
+        }
+        let (place, action) = match entry.kind {
+            "station.booted" => ("boot".to_owned(), "BootNotification"),
+            "station.status" => {
+                let evse = payload["evseId"].as_i64().unwrap_or(0);
+                let connector = &payload["connectorId"];
+                (format!("status.{evse}.{connector}"), "StatusNotification")
+            }
+            _ => return Ok(()),
+        };
+        let id = self.id.clone();
+        let kept = self
+            .central
+            .book(move |book| book.stands(&id, (&place, action), &payload));
+        kept.await
     }
 
     async fn send(&mut self, message: Message) -> Result<(), End> {
