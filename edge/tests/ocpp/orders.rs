@@ -166,8 +166,8 @@ async fn a_signed_command_ends_with_the_stations_answer() {
         desk.path().to_owned(),
         gateway.clock.clone(),
         gateway.buffer.clone(),
-        Some(gateway.central.clone()),
     );
+    let desk = desk.before(Some(gateway.central.clone()));
     let working = tokio::spawn(async move { desk.work(&Beat::free()).await });
     let now = gateway.clock.wall_us().unwrap_or(0);
     let give = async |id: u8, order: Value| {
