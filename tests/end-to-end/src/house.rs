@@ -106,8 +106,6 @@ struct OfDepot {
     phases: Vec<String>,
     /// Key of the meter.
     meter: String,
-    /// A car stands at every station and charges, whatever the hour.
-    charging: bool,
 }
 
 #[derive(Debug)]
@@ -130,15 +128,6 @@ impl House {
     /// Like [`House::set_up`] with the stations and the first meter of a depot file, whose limits the gateway holds. What
     /// the depot is rated for is signed by an installer of this folder.
     pub async fn of_depot(options: Options, file: &Path) -> Result<Self> {
-        Self::at_depot(options, file, false).await
-    }
-
-    /// The same with a car at every station that charges.
-    pub async fn charging(options: Options, file: &Path) -> Result<Self> {
-        Self::at_depot(options, file, true).await
-    }
-
-    async fn at_depot(options: Options, file: &Path, charging: bool) -> Result<Self> {
         let depot = Depot::read(file)?;
         let stations = || depot.stations.iter();
         let meter = depot.meters.first();
@@ -149,7 +138,6 @@ impl House {
                 .map(|station| station.phases.to_string())
                 .collect(),
             meter: meter.map_or("meter-01".to_owned(), |meter| meter.id.to_string()),
-            charging,
         };
         Self::made(options, (!of.stations.is_empty()).then_some(of)).await
     }
@@ -341,9 +329,6 @@ impl House {
         let phases = self.of.as_ref().map(|of| of.phases.join(","));
         if let (Some(of), Some(phases)) = (&self.of, &phases) {
             arguments.extend(["--charger-phases", phases, "--meter-key", &of.meter]);
-            if of.charging {
-                arguments.extend(["--plan", "charging"]);
-            }
         }
         let mut depot = Process::start(
             "virtual-depot",
