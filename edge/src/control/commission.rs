@@ -236,7 +236,7 @@ pub async fn keep(
         match beat.during(done).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::error!(%error, "what is to be remembered cannot be written down")
+                tracing::error!(%error, "what is to be remembered cannot be written down");
             }
             Err(error) => tracing::error!(%error, "tests of stations stand still"),
         }

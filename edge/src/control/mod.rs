@@ -64,6 +64,7 @@ pub use plan::NoPlan;
 use show::Beside;
 pub use show::{CircuitShown, Reason, Shown, StationShown};
 pub use steer::Steer;
+pub use wish::Want;
 use wish::Wishes;
 
 /// An order that is older is not carried out any more.

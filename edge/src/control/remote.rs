@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::local::Refused;
 
-fn invalid(error: serde_json::Error) -> Refused {
+fn invalid(error: &serde_json::Error) -> Refused {
     Refused::Asked(error.to_string())
 }
 
@@ -13,7 +13,7 @@ fn invalid(error: serde_json::Error) -> Refused {
 pub(super) fn start(version: Version, evse: i32, token: &str) -> Result<Call, Refused> {
     if version == Version::V1_6 {
         let request = json!({ "connectorId": evse, "idTag": token });
-        let request = serde_json::from_value(request).map_err(invalid)?;
+        let request = serde_json::from_value(request).map_err(|error| invalid(&error))?;
         return Ok(Call::V16(v1_6::CsmsRequest::RemoteStartTransaction(
             request,
         )));
@@ -26,7 +26,7 @@ pub(super) fn start(version: Version, evse: i32, token: &str) -> Result<Call, Re
         "remoteStartId": i32::from_be_bytes(number) & i32::MAX,
         "idToken": { "idToken": token, "type": "Central" },
     });
-    let request = serde_json::from_value(request).map_err(invalid)?;
+    let request = serde_json::from_value(request).map_err(|error| invalid(&error))?;
     Ok(Call::V201(v2_0_1::CsmsRequest::RequestStartTransaction(
         request,
     )))
@@ -36,11 +36,11 @@ pub(super) fn start(version: Version, evse: i32, token: &str) -> Result<Call, Re
 pub(super) fn stop(version: Version, open: &Transaction) -> Result<Call, Refused> {
     if version == Version::V1_6 {
         let request = json!({ "transactionId": open.number });
-        let request = serde_json::from_value(request).map_err(invalid)?;
+        let request = serde_json::from_value(request).map_err(|error| invalid(&error))?;
         return Ok(Call::V16(v1_6::CsmsRequest::RemoteStopTransaction(request)));
     }
     let request = json!({ "transactionId": open.id });
-    let request = serde_json::from_value(request).map_err(invalid)?;
+    let request = serde_json::from_value(request).map_err(|error| invalid(&error))?;
     Ok(Call::V201(v2_0_1::CsmsRequest::RequestStopTransaction(
         request,
     )))

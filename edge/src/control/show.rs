@@ -56,10 +56,8 @@ pub struct StationShown {
     pub measured: Option<f64>,
     /// What keeps it from getting more.
     pub why: Reason,
-    /// Somebody at the depot wants its car first.
-    pub first: bool,
-    /// Somebody at the depot has stopped it.
-    pub stopped: bool,
+    /// What somebody at the depot wants of it.
+    pub wanted: Option<Want>,
 }
 
 /// What keeps a station from getting more.
@@ -149,8 +147,7 @@ fn stations(
             limit: limit.current,
             measured: measured.map(|current| current.into_iter().fold(0.0, f64::max)),
             why,
-            first: want == Some(Want::First),
-            stopped: want == Some(Want::Stopped),
+            wanted: want,
         }
     });
     shown.collect()

@@ -14,7 +14,7 @@ const GONE: Millis = 30_000;
 /// What is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Want {
+pub enum Want {
     /// The car that stands there comes before all but critical ones.
     First,
     /// The car that stands there gets nothing.

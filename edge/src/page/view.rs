@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::words;
-use crate::control::{Act, Shown, StationShown};
+use crate::control::{Act, Shown, StationShown, Want};
 
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -161,16 +161,16 @@ pub(super) fn depot(shown: &Shown, key: &str, wall_us: Option<i64>) -> String {
 /// What may be asked of a station now.
 fn acts(station: &StationShown) -> Vec<Act> {
     let mut acts = Vec::new();
-    if station.linked && (!station.car || station.stopped) {
+    if station.linked && (!station.car || station.wanted == Some(Want::Stopped)) {
         acts.push(Act::Start);
     }
-    if station.linked && station.car && !station.stopped {
+    if station.linked && station.car && station.wanted != Some(Want::Stopped) {
         acts.push(Act::Stop);
-        if !station.first {
+        if station.wanted != Some(Want::First) {
             acts.push(Act::First);
         }
     }
-    if station.first {
+    if station.wanted == Some(Want::First) {
         acts.push(Act::NotFirst);
     }
     acts
@@ -183,7 +183,7 @@ fn one(html: &mut String, station: &StationShown, key: &str) {
         html,
         "<li id=\"s-{id}\"><div id=\"i-{id}\" data-live><h3>{id}: <span class=\"{look}\">{state}</span>"
     );
-    if station.first {
+    if station.wanted == Some(Want::First) {
         html.push_str(" · va primero");
     }
     html.push_str("</h3>");
@@ -245,8 +245,7 @@ mod tests {
             limit: 12.0,
             measured: Some(11.8),
             why: Reason::Circuit("main".into()),
-            first: false,
-            stopped: false,
+            wanted: None,
         }
     }
 
@@ -278,12 +277,12 @@ mod tests {
     fn only_what_makes_sense_can_be_asked() {
         assert_eq!(acts(&station()), [Act::Stop, Act::First]);
         let first = StationShown {
-            first: true,
+            wanted: Some(Want::First),
             ..station()
         };
         assert_eq!(acts(&first), [Act::Stop, Act::NotFirst]);
         let stopped = StationShown {
-            stopped: true,
+            wanted: Some(Want::Stopped),
             ..station()
         };
         assert_eq!(acts(&stopped), [Act::Start]);

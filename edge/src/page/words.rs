@@ -3,7 +3,7 @@
 use load_manager::Alarm;
 
 use super::guard::Out;
-use crate::control::{Act, Reason, Refused, StationShown};
+use crate::control::{Act, Reason, Refused, StationShown, Want};
 
 /// Why somebody does not come in.
 pub(super) fn out(out: Out) -> String {
@@ -23,7 +23,7 @@ pub(super) fn state(station: &StationShown) -> (&'static str, &'static str) {
         ("Sin comunicación", "bad")
     } else if !station.car {
         ("Libre", "quiet")
-    } else if station.stopped {
+    } else if station.wanted == Some(Want::Stopped) {
         ("Detenido", "waits")
     } else if station.limit > 0.0 {
         ("Cargando", "good")

@@ -36,23 +36,8 @@ pub struct Limits {
     pub signed: bool,
     /// Circuits with a meter.
     pub circuits: Vec<Circuit>,
-    /// Stations.
-    pub stations: Vec<Station>,
-    /// Until when the cloud's plan holds, in microseconds since 1970.
-    pub plan_until_us: Option<i64>,
     /// What people should look at.
     pub alarms: Vec<String>,
-}
-
-/// A station.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Station {
-    /// Its id.
-    pub id: String,
-    /// What it may draw, per phase, in A.
-    pub limit: f64,
-    /// A car stands there that wants energy.
-    pub car: bool,
 }
 
 /// A circuit with a meter.

@@ -5,7 +5,6 @@ mod bad_input;
 mod kills;
 mod kona;
 mod outage;
-mod plan;
 mod power;
 mod restored;
 mod stations;
