@@ -59,7 +59,7 @@ impl Place {
             }
         };
         let epoch = buffer.epoch();
-        let (desk, put) = Desk::new(self.folder.path().to_owned(), clock, buffer.clone(), None);
+        let (desk, put) = Desk::new(self.folder.path().to_owned(), clock, buffer.clone());
         let desk = Arc::new(desk);
         let working = desk.clone();
         let work = tokio::spawn(async move { working.work(&Beat::free()).await });

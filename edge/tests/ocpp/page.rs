@@ -87,7 +87,9 @@ async fn transactions_begin_and_end_from_the_page() {
     assert!(said.contains("va primero"), "{said}");
     let shown = || running.status().control.unwrap().stations[0].clone();
     let began = Instant::now();
-    while !shown().first || shown().transaction != Some(number.to_string()) {
+    while shown().wanted != Some(edge::control::Want::First)
+        || shown().transaction != Some(number.to_string())
+    {
         assert!(began.elapsed() < PATIENCE, "{:?}", shown());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -101,7 +103,7 @@ async fn transactions_begin_and_end_from_the_page() {
     // The next car is another one: it is not the first.
     let begin = json!({"connectorId": 1, "idTag": "card", "meterStart": 100, "timestamp": now()});
     station.ask("StartTransaction", &begin).await.unwrap();
-    while shown().first || !shown().car {
+    while shown().wanted == Some(edge::control::Want::First) || !shown().car {
         assert!(began.elapsed() < PATIENCE, "{:?}", shown());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

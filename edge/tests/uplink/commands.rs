@@ -75,7 +75,6 @@ async fn commands_are_verified_carried_out_once_and_answered() {
         folder.path().to_owned(),
         rig.clock.clone(),
         rig.buffer.clone(),
-        None,
     );
     tokio::spawn(async move { desk.work(&Beat::free()).await });
     let identity = house.gateways.client(rig.gateway.as_str());
