@@ -159,7 +159,7 @@ pub struct Verdict {
     pub report: virtual_depot::truth::Report,
     /// The gateway's own account.
     pub ledger: Ledger,
-    /// Samples and records in the database.
+    /// Samples and records in the database, those included that wait for their time.
     pub stored: u64,
     /// By source (`can` by DBC files, `obd` by UDS and OBD requests, …): assets that were read so, and their samples.
     pub sources: BTreeMap<String, (usize, u64)>,
@@ -195,7 +195,13 @@ pub async fn check(database_url: &str, buffer: &Path, truth: &Path) -> Result<Ve
         })
         .collect();
     let report = compare(&Truth::read(truth)?, &told);
-    let stored = samples + records.cast_unsigned();
+    // What was read by a start of the machine that ended before it knew the time of day: kept whole, without an instant.
+    let timeless = client.query_one(
+        "SELECT coalesce(sum(samples), 0)::bigint FROM telemetry.unplaced",
+        &[],
+    );
+    let timeless: i64 = timeless.await?.get(0);
+    let stored = samples + records.cast_unsigned() + timeless.cast_unsigned();
     Ok(Verdict {
         report,
         ledger: ledger(buffer)?,
