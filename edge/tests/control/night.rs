@@ -34,7 +34,7 @@ async fn who_has_no_pin_does_nothing(rig: &Rig) -> Browser {
     assert_eq!(answer.status, 403);
     let form = "key=0&act=stop&station=station-01";
     assert_eq!(browser.ask("POST /act", form).await.status, 403);
-    assert_eq!(station(rig, 0)["stopped"], false);
+    assert_eq!(station(rig, 0)["wanted"], serde_json::Value::Null);
     browser
 }
 
@@ -82,8 +82,9 @@ async fn the_night_supervisor_of_a_depot_without_a_cloud() {
     rig.kill_gateway().await;
     rig.start_gateway().await;
     rig.until("what was wanted is forgotten", |rig| {
-        let is = |place: usize, what: &str| station(rig, place)[what] == true;
-        is(0, "stopped") && is(1, "first") && is(0, "car") && rig.offer(0) == 0.0
+        let wanted = |place: usize, what: &str| station(rig, place)["wanted"] == what;
+        let car = station(rig, 0)["car"] == true;
+        wanted(0, "stopped") && wanted(1, "first") && car && rig.offer(0) == 0.0
     })
     .await;
     assert!(rig.file("commands").exists());
