@@ -317,7 +317,10 @@ fn a_compression_bomb_is_bounded() {
             shared_protocol::envelope::seal(shared_protocol::envelope::Kind::Block, &body, &key())
                 .unwrap();
         let error = SealedBlock::open(&bytes).unwrap().content().unwrap_err();
-        assert!(error.to_string().contains("is not the"), "{error}");
+        // By zstd where the frame says how long it is, else by what came out.
+        let refused = ["too small", "is not the"];
+        let said = error.to_string();
+        assert!(refused.iter().any(|words| said.contains(words)), "{said}");
     }
 }
 

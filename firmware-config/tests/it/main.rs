@@ -27,6 +27,9 @@ impl Folder {
             "stations.pem",
             "stations.key",
             "station-ca.pem",
+            "cp-01.password",
+            "page.pem",
+            "page.key",
         ] {
             folder.write(name, "");
         }
