@@ -3,7 +3,6 @@
 
 use ocpp_kit::{
     Version,
-    decode::{DecodeError, DecodeOptions},
     engine::CallToken,
     v1_6::{self, ChargingProfilePurpose},
     v2_0_1,
@@ -26,25 +25,85 @@ pub enum Call {
     V201(v2_0_1::CsmsRequest),
 }
 
+/// The requests of one version that are read from JSON, each by its name there.
+///
+/// They are named, not all that the version has: of those that nobody makes from JSON, a gateway need not carry the code.
+macro_rules! read {
+    ($version:ident, $action:expr, $payload:expr, [$($name:ident),+ $(,)?]) => {
+        match $version::Action::from_wire($action) {
+            $(Some($version::Action::$name) => {
+                let request = serde_json::from_value($payload);
+                Some(request.map($version::CsmsRequest::$name))
+            })+
+            _ => None,
+        }
+    };
+}
+
 impl Call {
-    /// The request of this action and payload in a version.
+    /// The request of this action and payload in a version, of those that an order to a station may become
+    /// (`station-commands.toml`). Whether it keeps to the schema's lengths and ranges, [`Station::call`] says.
     ///
     /// # Errors
-    /// When the version has no such request, or the payload does not keep to its schema.
-    pub fn read(version: Version, action: &str, payload: &Value) -> Result<Self, Refusal> {
-        let options = DecodeOptions::strict();
-        let payload = raw(payload).map_err(|error| Refusal::Invalid(error.to_string()))?;
-        let unknown = || Refusal::Invalid(format!("OCPP {version} has no {action}"));
-        let invalid = |error: DecodeError| Refusal::Invalid(error.to_string());
-        if version == Version::V1_6 {
-            let action = v1_6::Action::from_wire(action).ok_or_else(unknown)?;
-            let request = v1_6::CsmsRequest::decode(action, &payload, &options);
-            request.map(Self::V16).map_err(invalid)
+    /// When the version has no such request, or the payload is none.
+    pub fn read(version: Version, action: &str, payload: Value) -> Result<Self, Refusal> {
+        let request = if version == Version::V1_6 {
+            let request = read!(
+                v1_6,
+                action,
+                payload,
+                [
+                    CancelReservation,
+                    ChangeAvailability,
+                    ChangeConfiguration,
+                    ClearCache,
+                    ClearChargingProfile,
+                    GetCompositeSchedule,
+                    GetConfiguration,
+                    GetDiagnostics,
+                    GetLocalListVersion,
+                    RemoteStartTransaction,
+                    RemoteStopTransaction,
+                    ReserveNow,
+                    Reset,
+                    SetChargingProfile,
+                    TriggerMessage,
+                    UnlockConnector,
+                    UpdateFirmware,
+                ]
+            );
+            request.map(|request| request.map(Self::V16))
         } else {
-            let action = v2_0_1::Action::from_wire(action).ok_or_else(unknown)?;
-            let request = v2_0_1::CsmsRequest::decode(action, &payload, &options);
-            request.map(Self::V201).map_err(invalid)
-        }
+            let request = read!(
+                v2_0_1,
+                action,
+                payload,
+                [
+                    CancelReservation,
+                    ChangeAvailability,
+                    ClearCache,
+                    ClearChargingProfile,
+                    GetCompositeSchedule,
+                    GetLocalListVersion,
+                    GetLog,
+                    GetTransactionStatus,
+                    GetVariables,
+                    RequestStartTransaction,
+                    RequestStopTransaction,
+                    ReserveNow,
+                    Reset,
+                    SetChargingProfile,
+                    SetVariables,
+                    TriggerMessage,
+                    UnlockConnector,
+                    UpdateFirmware,
+                ]
+            );
+            request.map(|request| request.map(Self::V201))
+        };
+        let unknown = || Refusal::Invalid(format!("OCPP {version} has no order {action}"));
+        let invalid = |error: serde_json::Error| Refusal::Invalid(error.to_string());
+        request.ok_or_else(unknown)?.map_err(invalid)
     }
 }
 

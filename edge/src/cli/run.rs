@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use edge::gateway::{self, Around, Running};
 use firmware_config::gateway::Gateway;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{filter::Targets, prelude::*};
 
 use super::Failure;
 
@@ -31,14 +31,13 @@ pub(super) fn run(
     until_played: bool,
 ) -> Result<(), Failure> {
     let gateway = Gateway::read(config).map_err(Failure::input)?;
-    let level = gateway.log_level.clone();
-    let filter = EnvFilter::try_from_env("PATIO_LOG")
-        .or_else(|_| EnvFilter::try_new(level))
-        .map_err(Failure::input)?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let level = std::env::var("PATIO_LOG").unwrap_or_else(|_| gateway.log_level.clone());
+    let wanted: Targets = level.parse().map_err(Failure::input)?;
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(false)
+        .with_ansi(false);
+    tracing_subscriber::registry()
+        .with(lines.with_filter(wanted))
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -89,7 +89,7 @@ pub(super) fn call(
     if let Some(fallback) = fallback {
         limited(&order.what, fallback)?;
     }
-    Call::read(station.version(), action, &payload).map_err(|refusal| refusal.to_string())
+    Call::read(station.version(), action, payload).map_err(|refusal| refusal.to_string())
 }
 
 /// A profile of the cloud's must not let a station draw more than the load manager has room for, nor take one of its own away:

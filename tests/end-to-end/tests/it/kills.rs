@@ -49,20 +49,30 @@ async fn kill(house: &mut House, server: &mut Option<Server>, victim: Victim, ra
     }
 }
 
-/// Waits until the gateway has nothing left that the cloud does not have.
+/// Waits until the gateway has nothing left that the cloud does not have: as long as that takes, while it becomes less.
 pub(crate) async fn drain(house: &mut House) {
-    let deadline = Instant::now() + Duration::from_secs(90);
+    const PATIENCE: Duration = Duration::from_secs(90);
+    let mut least = u64::MAX;
+    let mut deadline = Instant::now() + PATIENCE;
     loop {
         house.stop_edge().await.unwrap();
         if check::ledger(&house.path("buffer")).unwrap().waiting == 0 {
             return;
         }
-        assert!(Instant::now() < deadline, "the backlog does not drain");
+        assert!(
+            Instant::now() < deadline,
+            "the backlog does not drain: {least} samples are left"
+        );
         house.start_edge().unwrap();
         let edge = house.edge.as_mut().unwrap();
         while let Some(line) = edge.line().await {
             let report: Report = serde_json::from_str(&line).unwrap();
-            if report.sum(|stream| stream.buffered) == 0 || Instant::now() > deadline {
+            let left = report.sum(|stream| stream.buffered);
+            if left < least {
+                least = left;
+                deadline = Instant::now() + PATIENCE;
+            }
+            if left == 0 || Instant::now() > deadline {
                 break;
             }
         }
@@ -109,7 +119,7 @@ async fn kills_on(flavour: &str, url: &str, time: Duration) -> u64 {
     let options = Options {
         folder: folder.path().to_owned(),
         database_url: database_url.clone(),
-        cars: if deep() { 60 } else { 5 },
+        cars: if deep() { 400 } else { 5 },
         chargers: 5,
         seed,
         speed: 1.0,
