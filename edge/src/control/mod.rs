@@ -61,6 +61,7 @@ pub use memory::Remembered;
 use memory::{Keeper, Window};
 use plan::Held;
 pub use plan::NoPlan;
+pub(crate) use remote::request;
 use show::Beside;
 pub use show::{CircuitShown, Reason, Shown, StationShown};
 pub use steer::Steer;
