@@ -123,6 +123,9 @@ pub(crate) fn limits(circuit: &Circuit) -> String {
         let limits: Vec<_> = limits.iter().map(f64::to_string).collect();
         parts.push(format!("at most {} A", limits.join("/")));
     }
+    if let Some(limit) = circuit.neutral_limit {
+        parts.push(format!("neutral at most {limit} A"));
+    }
     if circuit.reserved > 0.0 {
         parts.push(format!("{} A reserved", circuit.reserved));
     }

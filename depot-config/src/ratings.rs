@@ -42,7 +42,7 @@ pub enum Allows {
 }
 
 /// The values of circuits, stations and meters that are signed, and what they allow.
-pub const FIELDS: [(&str, Allows); 14] = [
+pub const FIELDS: [(&str, Allows); 16] = [
     ("parent", Allows::Same),
     ("phases", Allows::Same),
     ("breaker", Allows::Less),
@@ -50,6 +50,7 @@ pub const FIELDS: [(&str, Allows); 14] = [
     ("limit.L1", Allows::Less),
     ("limit.L2", Allows::Less),
     ("limit.L3", Allows::Less),
+    ("limit.N", Allows::Less),
     ("reserved", Allows::More),
     ("transformer.power", Allows::Less),
     ("transformer.connection", Allows::Same),
@@ -57,6 +58,7 @@ pub const FIELDS: [(&str, Allows); 14] = [
     ("circuit", Allows::Same),
     ("max_current", Allows::Same),
     ("fallback_current", Allows::Same),
+    ("switches_phases", Allows::Same),
 ];
 
 /// Why a file of ratings says nothing that can be relied on.
@@ -232,7 +234,7 @@ fn is_allowed(key: &str, signed: Option<&String>, found: Option<&String>) -> boo
     let number = |text: &String| text.split(' ').next()?.parse::<f64>().ok();
     let numbers = signed.and_then(number).zip(found.and_then(number));
     match (allows(key), signed, numbers) {
-        // The limit of a phase where none was signed.
+        // The limit of a phase or of the neutral where none was signed.
         (Allows::Less, None, _) => key.contains("].limit."),
         (Allows::Less, _, Some((signed, found))) => found <= signed,
         (Allows::More, _, Some((signed, found))) => found >= signed,
@@ -286,6 +288,9 @@ fn of_circuit(circuit: &Circuit) -> Vec<(&'static str, String)> {
         let field = ["limit.L1", "limit.L2", "limit.L3"][*phase as usize];
         fields.push((field, format!("{limit} A")));
     }
+    if let Some(limit) = circuit.neutral_limit {
+        fields.push(("limit.N", format!("{limit} A")));
+    }
     if let Some(transformer) = &circuit.transformer {
         let system = transformer.voltage_system.text().to_owned();
         fields.extend([
@@ -301,7 +306,7 @@ fn of_circuit(circuit: &Circuit) -> Vec<(&'static str, String)> {
 }
 
 fn of_station(station: &Station) -> Vec<(&'static str, String)> {
-    vec![
+    let mut fields = vec![
         ("circuit", station.circuit.to_string()),
         ("phases", station.phases.to_string()),
         ("max_current", format!("{} A", station.max_current)),
@@ -309,5 +314,9 @@ fn of_station(station: &Station) -> Vec<(&'static str, String)> {
             "fallback_current",
             format!("{} A", station.fallback_current),
         ),
-    ]
+    ];
+    if station.switches_phases {
+        fields.push(("switches_phases", "true".to_owned()));
+    }
+    fields
 }

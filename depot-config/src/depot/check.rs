@@ -31,6 +31,7 @@ pub(super) fn check(depot: &Depot, spans: &Spans) -> (Vec<Fault>, Named) {
     let mut loader = Loader::new(&DEVICES);
     let controlled = check.units(&mut loader);
     check.stations();
+    check.switching();
     check.fallbacks(&controlled);
     check.all_stop();
     check.work();
@@ -248,6 +249,49 @@ impl Check<'_> {
                     ),
                     format!("{} A", amperes(station.min_current)),
                 );
+            }
+        }
+    }
+
+    /// A station that is to use one of its three phases can be told so, and its connectors carry on that phase what the
+    /// station draws from each.
+    fn switching(&mut self) {
+        let depot = self.depot;
+        for (index, station) in depot.stations.iter().enumerate() {
+            if !station.switches_phases {
+                continue;
+            }
+            let key = format!("station[{index}].switches_phases");
+            if station.phases.as_slice().len() < 3 {
+                let found = format!("one on {}", station.phases);
+                self.fault(&key, "a station on three phases", found);
+            }
+            if station.ocpp.is_none() {
+                let found = match &station.modbus {
+                    Some(unit) => format!("one by the device map `{}`", unit.map),
+                    None => "none".to_owned(),
+                };
+                let expected =
+                    "a station by OCPP, for no device map has a setting for the number of phases";
+                self.fault(&key, expected, found);
+            }
+            for connector in &station.connectors {
+                let name = connector.text();
+                match connector.ac_limit(false) {
+                    _ if *connector == Connector::Nacs => {}
+                    None => {
+                        let found = format!("one for \"{name}\", which carries DC");
+                        self.fault(&key, "a station for AC", found);
+                    }
+                    Some(limit) if station.max_current > limit => {
+                        let expected = format!(
+                            "a max_current of at most {limit} A, which \"{name}\" carries on one phase"
+                        );
+                        let found = format!("{} A", amperes(station.max_current));
+                        self.fault(&key, expected, found);
+                    }
+                    Some(_) => {}
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::{
     Circuit, Currents, Phase, Phases,
     check::{Check, Index, amperes},
-    fallback::{sums, systems},
+    fallback::{neutrals, sums, systems},
     worst,
 };
 
@@ -127,8 +127,10 @@ impl Tree {
     /// Breakers hold when every station falls back.
     fn breakers(&self, check: &mut Check<'_>) {
         let sums = sums(check.depot, &self.parents, &self.feeds);
+        let neutrals = neutrals(check.depot, &self.parents, &self.feeds);
         for &index in &self.upward {
             breaker(check, index, &check.depot.circuits[index], &sums[index]);
+            neutral(check, index, &check.depot.circuits[index], &neutrals[index]);
         }
     }
 
@@ -257,6 +259,36 @@ fn breaker(check: &mut Check<'_>, index: usize, circuit: &Circuit, sums: &Curren
         ),
         format!("{why}{less}: {} A", amperes(usable)),
     );
+}
+
+/// Whether a neutral carries what comes back through it: of all parts of loads between a phase and neutral, the worst are those
+/// of one phase.
+fn neutral(check: &mut Check<'_>, index: usize, circuit: &Circuit, loads: &[f64; 3]) {
+    let Some(limit) = circuit.neutral_limit else {
+        return;
+    };
+    let (phase, sum) = Phase::ALL
+        .into_iter()
+        .map(|phase| (phase, loads[phase as usize]))
+        .fold(
+            (Phase::L1, 0.0),
+            |most, one| if one.1 > most.1 { one } else { most },
+        );
+    let usable = limit - circuit.reserved;
+    if sum > usable + TOLERANCE {
+        let less = match circuit.reserved {
+            reserved if reserved > 0.0 => format!(" less {} A reserved", amperes(reserved)),
+            _ => String::new(),
+        };
+        check.fault(
+            &format!("circuit[{index}].neutral_limit"),
+            format!(
+                "a neutral that holds when all stations fall back, with {} A of {phase}",
+                amperes(sum)
+            ),
+            format!("one for {} A{less}: {} A", amperes(limit), amperes(usable)),
+        );
+    }
 }
 
 /// All circuits that are in no loop, each before the one that feeds it.

@@ -93,6 +93,8 @@ pub struct Circuit {
     pub reserved: f64,
     /// Limits below the breaker's, one for each of its phases in their order, in A.
     pub phase_limits: Option<Vec<f64>>,
+    /// Most that its neutral conductor may carry, in A; `None`: as much as a phase.
+    pub neutral_limit: Option<f64>,
     /// The transformer through which it is fed; its breaker is on the secondary side.
     pub transformer: Option<Transformer>,
 }
@@ -208,6 +210,8 @@ pub struct Station {
     pub fallback_current: f64,
     /// How often a limit may be written to it in a day; `None`: as usual.
     pub writes_per_day: Option<u32>,
+    /// Whether it can be told to use its first phase alone.
+    pub switches_phases: bool,
     /// The gateway that limits it; `None` where there is only one.
     pub gateway: Option<GatewayId>,
     /// How it is read and limited over Modbus.

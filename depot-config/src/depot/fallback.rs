@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use shared_protocol::AssetKey;
 
-use super::{Currents, Depot, Phase, circuits::upward};
+use super::{Connection, Currents, Depot, Phase, circuits::upward};
 
 /// What flows when every station falls back by itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +110,36 @@ pub(super) fn sums(
         sums[parent].add(&sum);
     }
     sums
+}
+
+/// By circuit and phase, what comes back through the neutral of loads on this phase when every station falls back, with what is
+/// reserved below, in A. A vehicle at a station on three phases may use any one of them. No neutral goes through a
+/// transformer.
+pub(super) fn neutrals(
+    depot: &Depot,
+    parents: &[Option<usize>],
+    feeds: &[Option<usize>],
+) -> Vec<[f64; 3]> {
+    let mut loads = vec![[0.0; 3]; depot.circuits.len()];
+    for (station, feed) in depot.stations.iter().zip(feeds) {
+        let Some(feed) = feed else { continue };
+        if station.connection() != Connection::PhasePhase {
+            for phase in station.phases.as_slice() {
+                loads[*feed][*phase as usize] += station.fallback_current;
+            }
+        }
+    }
+    for index in upward(parents) {
+        let circuit = &depot.circuits[index];
+        let Some(parent) = parents[index].filter(|_| circuit.transformer.is_none()) else {
+            continue;
+        };
+        let below = loads[index];
+        for phase in circuit.phases.as_slice() {
+            loads[parent][*phase as usize] += below[*phase as usize] + circuit.reserved;
+        }
+    }
+    loads
 }
 
 /// The voltages of each circuit.

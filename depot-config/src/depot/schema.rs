@@ -254,6 +254,17 @@ static CIRCUIT: Schema = Schema {
             "Limits below what the breaker may carry, one for each phase in their order.",
         )
         .unit("A"),
+        Key::optional(
+            "neutral_limit",
+            Kind::Number {
+                min: 1.0,
+                max: 6300.0,
+            },
+            "100",
+            "Most that its neutral conductor may carry, where it is smaller than those of the phases. Without it the neutral \
+             carries what a phase does: it never has more to carry, for loads between a phase and neutral.",
+        )
+        .unit("A"),
         Key::table(
             "transformer",
             &TRANSFORMER,
@@ -341,6 +352,14 @@ static STATION: Schema = Schema {
             "5000",
             "How often a limit may be written to it in a day, for it keeps them in flash; 5000 if absent. Cuts and renewals \
              are never kept back: with less, leases last longer and raises wait.",
+        ),
+        Key::with_default(
+            "switches_phases",
+            Kind::Bool,
+            "false",
+            "true",
+            "Whether it can be told to use its first phase alone, where all three do not fit: by OCPP, and only where its \
+             manufacturer says so (1.6 ConnectorSwitch3to1PhaseSupported, 2.0.1 ACPhaseSwitchingSupported).",
         ),
         Key::optional(
             "gateway",

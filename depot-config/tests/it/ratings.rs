@@ -21,6 +21,7 @@ id = "main"
 breaker = 300
 reserved = 20
 phase_limits = [280, 270, 260]
+neutral_limit = 200
 transformer = { power = 112.5, connection = "Dyn1", voltage_system = "220Y/127" }
 
 [[circuit]]
@@ -56,6 +57,15 @@ connectors = ["Type 2"]
 max_current = 32
 fallback_current = 8
 modbus = { address = "tcp://10.0.0.1:502", unit = 2, map = "patio-virtual-charger" }
+
+[[station]]
+id = "s-3"
+circuit = "panel"
+phases = "L2-L3-L1"
+connectors = ["Type 2"]
+max_current = 32
+fallback_current = 6
+ocpp = { id = "CP-3", version = "1.6" }
 "#;
 
 fn depot(text: &str) -> Depot {
@@ -84,7 +94,25 @@ fn what_was_signed_is_what_the_depot_has() {
 }
 
 /// What is written otherwise, the key at which it differs, and whether that needs no signature.
-const CHANGES: [(&str, &str, &str, bool); 23] = [
+const CHANGES: [(&str, &str, &str, bool); 26] = [
+    (
+        "breaker = 125\n",
+        "breaker = 125\nneutral_limit = 60\n",
+        "circuit[panel].limit.N",
+        true,
+    ),
+    (
+        "neutral_limit = 200",
+        "neutral_limit = 201",
+        "circuit[main].limit.N",
+        false,
+    ),
+    (
+        "fallback_current = 6\n",
+        "fallback_current = 6\nswitches_phases = true\n",
+        "station[s-3].switches_phases",
+        false,
+    ),
     (
         "breaker = 300",
         "breaker = 250",
@@ -230,13 +258,13 @@ fn circuits_and_stations_neither_come_nor_go() {
     let station = DEPOT.split("[[station]]").nth(2).unwrap();
     let without = DEPOT.replace(&format!("[[station]]{station}"), "");
     let third = station
-        .replace("s-2", "s-3")
-        .replace("unit = 2", "unit = 3");
+        .replace("s-2", "s-4")
+        .replace("unit = 2", "unit = 4");
     let more = format!("{DEPOT}\n[[station]]{third}");
     for (text, key) in [
         (removed, "circuit[branch].breaker"),
         (without, "station[s-2].max_current"),
-        (more, "station[s-3].max_current"),
+        (more, "station[s-4].max_current"),
     ] {
         let differences = ratings.differences(&depot(&text));
         let found = differences.iter().find(|one| one.key == key);

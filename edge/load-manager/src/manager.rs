@@ -82,6 +82,8 @@ pub enum Why {
     Unbalance,
     /// This circuit, by its place in the depot, carries all that it may.
     Circuit(usize),
+    /// The neutral of this circuit does.
+    Neutral(usize),
     /// The meter of this circuit is silent.
     Silent(usize),
     /// The breaker of this circuit is hot.
@@ -96,6 +98,7 @@ impl From<Block> for Why {
             Block::Power => Self::Contract,
             Block::Unbalance => Self::Unbalance,
             Block::Circuit(place) => Self::Circuit(place),
+            Block::Neutral(place) => Self::Neutral(place),
         }
     }
 }
@@ -111,6 +114,8 @@ pub enum Alarm {
     Disobeys(AssetKey),
     /// This station does not acknowledge what it is told.
     Unheard(AssetKey),
+    /// This station was told to use one of its phases and uses more: it is not told to any more.
+    KeepsPhases(AssetKey),
 }
 
 impl Manager {
@@ -294,26 +299,23 @@ impl Manager {
         let mut room = empty;
         for (place, (station, memory)) in self.site.stations.iter().zip(&self.memories).enumerate()
         {
-            // On all phases: nobody has seen yet that a car uses fewer, but where it has said so.
-            let phases = match wanted[place].phases {
-                0 => station.terminals,
-                phases if memory.limit > 0.0 => phases.max(memory.phases.min(station.terminals)),
-                phases => phases,
-            };
+            let phases = memory.on(station, wanted[place].phases);
             room.add(place, phases, memory.counted(station));
         }
         let mut given = wanted.to_vec();
         for one in asking {
             let (share, station) = (&mut given[one.station], &self.site.stations[one.station]);
-            let counted = self.memories[one.station].counted(station);
+            let memory = &self.memories[one.station];
+            let counted = memory.counted(station);
+            let phases = memory.on(station, share.phases);
             let step = station.options.step.max(0.1);
             while share.limit > counted + 1e-9
-                && !room.fits(one.station, share.phases, share.limit - counted)
+                && !room.fits(one.station, phases, share.limit - counted)
             {
                 share.limit = (share.limit - step).max(counted);
             }
             if share.limit > counted {
-                room.add(one.station, share.phases, share.limit - counted);
+                room.add(one.station, phases, share.limit - counted);
             }
             share.limit = (share.limit / step + 1e-9).floor() * step;
             if share.limit + 1e-9 < station.min {
@@ -344,10 +346,17 @@ impl Manager {
             let (station, report) = (&self.site.stations[place], &reports[place]);
             let car = report.car.is_some();
             let share = given[place];
-            let phases = if share.phases == 0 {
+            // A station is switched when it gets something, not before.
+            let waits = station.options.switches_phases && share.limit <= 0.0;
+            let phases = if share.phases == 0 || waits {
                 memory.phases
             } else {
                 share.phases
+            };
+            let told = if station.options.switches_phases {
+                phases
+            } else {
+                station.terminals
             };
             // One that does not do what it is told is told to take the least.
             let limit = if !memory.follows(report) && car {
@@ -361,15 +370,18 @@ impl Manager {
                 let number = self.orders + 1;
                 let held = memory.order.as_ref();
                 if let Some(order) =
-                    lease::next(held, (limit, phases), &self.rules, budget, number, now)
+                    lease::next(held, (limit, told), &self.rules, budget, number, now)
                 {
                     self.orders = number;
                     memory.entitled = memory.entitled.max(limit);
+                    if limit > 0.0 {
+                        memory.wide = memory.wide.max(told);
+                    }
                     decision.writes.push(Write {
                         station: place,
                         number,
                         limit,
-                        phases,
+                        phases: told,
                         lease: order.lease,
                     });
                     memory.order = Some(order);
@@ -380,6 +392,9 @@ impl Manager {
             }
             if memory.unheard {
                 decision.alarms.push(Alarm::Unheard(station.id.clone()));
+            }
+            if memory.keeps_phases {
+                decision.alarms.push(Alarm::KeepsPhases(station.id.clone()));
             }
             decision.limits.push(Limit {
                 current: limit,

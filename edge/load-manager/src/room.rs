@@ -1,4 +1,8 @@
 //! What still fits on the circuits above a station.
+//!
+//! A neutral carries the phasor sum of what flows between the phases and neutral. Any car may stop at any time, and the loads of
+//! one phase alone are the worst of all parts of them: two phases with the same current make no more, three nothing. So a neutral
+//! holds when the loads to neutral of each phase hold on it.
 
 use depot_config::depot::{Currents, Phase};
 
@@ -16,6 +20,8 @@ pub(crate) enum Block {
     Unbalance,
     /// This circuit.
     Circuit(usize),
+    /// The neutral of this circuit.
+    Neutral(usize),
 }
 
 /// What flows, and what may.
@@ -28,6 +34,10 @@ pub(crate) struct Room<'s> {
     may: Vec<[f64; 3]>,
     /// Of single-phase loads to neutral, by phase, in A.
     single: [f64; 3],
+    /// What stations draw between each phase and neutral, by circuit, in A.
+    neutrals: Vec<[f64; 3]>,
+    /// The base load, by circuit and phase, in A: as if all of it were between a phase and neutral.
+    base: &'s [[f64; 3]],
     unbalance: Option<f64>,
     power: f64,
     /// Most of all stations, in W.
@@ -38,7 +48,7 @@ impl<'s> Room<'s> {
     /// Nothing flows yet; `base` is taken from what circuits may carry.
     pub(crate) fn new(
         site: &'s Site,
-        base: &[[f64; 3]],
+        base: &'s [[f64; 3]],
         most: f64,
         unbalance: Option<f64>,
     ) -> Self {
@@ -50,6 +60,8 @@ impl<'s> Room<'s> {
             sums: vec![Currents::default(); site.circuits.len()],
             may: may.collect(),
             single: [0.0; 3],
+            neutrals: vec![[0.0; 3]; site.circuits.len()],
+            base,
             unbalance,
             power: 0.0,
             most,
@@ -87,6 +99,19 @@ impl<'s> Room<'s> {
             })
         });
         full.map(|(circuit, _)| Block::Circuit(*circuit))
+            .or_else(|| self.neutral(of, phases, more))
+    }
+
+    /// The first neutral that leaves no room.
+    fn neutral(&self, of: &StationOf, phases: usize, more: f64) -> Option<Block> {
+        let full = of.returns.iter().copied().find(|circuit| {
+            let may = self.site.circuits[*circuit].neutral + ROUNDING;
+            of.neutral.iter().take(phases).any(|phase| {
+                let phase = *phase as usize;
+                self.neutrals[*circuit][phase] + self.base[*circuit][phase] + more > may
+            })
+        });
+        full.map(Block::Neutral)
     }
 
     /// Whether a station is a single-phase load whose room depends on what other phases carry.
@@ -103,6 +128,11 @@ impl<'s> Room<'s> {
         }
         for (circuit, unit) in &of.units[phases - 1] {
             self.sums[*circuit].add_times(unit, current);
+        }
+        for circuit in &of.returns {
+            for phase in of.neutral.iter().take(phases) {
+                self.neutrals[*circuit][*phase as usize] += current;
+            }
         }
     }
 }

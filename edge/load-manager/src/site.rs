@@ -75,6 +75,8 @@ pub(crate) struct CircuitOf {
     pub(crate) rated: [f64; 3],
     /// Kept free by phase where no meter says what is used, in A.
     pub(crate) reserved: [f64; 3],
+    /// What its neutral may carry, in A; infinite where that is as much as a phase.
+    pub(crate) neutral: f64,
     pub(crate) metered: bool,
     /// From this circuit to its parent.
     pub(crate) transformer: Option<(depot_config::depot::Transformer, VoltageSystem)>,
@@ -97,6 +99,8 @@ pub(crate) struct StationOf {
     pub(crate) units: Vec<Vec<(usize, Currents)>>,
     /// The phase of each terminal between a phase and neutral.
     pub(crate) neutral: Vec<Phase>,
+    /// The circuits above with a limited neutral through which that comes back: up to the next transformer.
+    pub(crate) returns: Vec<usize>,
     pub(crate) options: StationOptions,
 }
 
@@ -136,6 +140,7 @@ impl Site {
                 continuous: Phase::ALL.map(|phase| on(phase, circuit.continuous(phase))),
                 rated: Phase::ALL.map(|phase| on(phase, circuit.rated(phase))),
                 reserved: Phase::ALL.map(|phase| on(phase, circuit.reserved)),
+                neutral: circuit.neutral_limit.unwrap_or(f64::INFINITY),
                 metered: depot.meters.iter().any(|meter| meter.circuit == circuit.id),
                 transformer: circuit.transformer.clone().map(|t| (t, above)),
                 voltage: depot.voltage_system(&circuit.id).between_phases() / 3.0_f64.sqrt(),
@@ -241,6 +246,13 @@ fn station_of(
         Connection::PhasePhase => Vec::new(),
         Connection::PhaseNeutral | Connection::ThreePhase => phases.to_vec(),
     };
+    let mut returns = Vec::new();
+    let mut next = Some(feed).filter(|_| !neutral.is_empty());
+    while let Some(place) = next {
+        let circuit = &circuits[place];
+        returns.extend(circuit.neutral.is_finite().then_some(place));
+        next = circuit.parent.filter(|_| circuit.transformer.is_none());
+    }
     StationOf {
         id: station.id.clone(),
         max: station.max_current,
@@ -250,6 +262,7 @@ fn station_of(
         power: system.power_per_ampere(connection) / terminals as f64,
         units: units.collect(),
         neutral,
+        returns,
         options,
     }
 }

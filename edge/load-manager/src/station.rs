@@ -18,6 +18,10 @@ pub(crate) struct Memory {
     pub(crate) limit: f64,
     /// How many phases it may use.
     pub(crate) phases: usize,
+    /// On how many phases it may draw by what it was told and is not known to have given up.
+    pub(crate) wide: usize,
+    /// It was told to use one phase and was seen to use more.
+    pub(crate) keeps_phases: bool,
     /// Until when an order holds that it has acknowledged, or may have from before.
     lease_until: Millis,
     /// Most that it may offer by what it was told when its last car was there, in A, and until when.
@@ -48,6 +52,8 @@ impl Memory {
             order: None,
             limit: 0.0,
             phases: station.terminals,
+            wide: station.terminals,
+            keeps_phases: false,
             lease_until: now + rules.lease.1,
             left: (station.max, now + rules.lease.1),
             disobeys: false,
@@ -81,6 +87,18 @@ impl Memory {
             .map_or(station.max, |draws| draws.max(self.limit))
     }
 
+    /// On how many phases others have to reckon with it, where it is to use so many; 0: it is to get nothing. On all of them:
+    /// nobody has seen yet that a car uses fewer, but where it has said so, or the station was told so and was not seen to
+    /// use more.
+    pub(crate) fn on(&self, station: &StationOf, wanted: usize) -> usize {
+        match wanted {
+            0 => station.terminals,
+            wanted if station.options.switches_phases => wanted.max(self.wide),
+            wanted if self.limit > 0.0 => wanted.max(self.phases.min(station.terminals)),
+            wanted => wanted,
+        }
+    }
+
     /// Whether it can be relied on to follow what is decided.
     pub(crate) fn follows(&self, report: &StationReport) -> bool {
         report.linked && !self.disobeys && !self.unheard
@@ -105,8 +123,10 @@ impl Memory {
             self.alone = Self::alone(station, goes_on);
         }
         if !report.linked {
+            self.wide = station.terminals;
             self.unlinked(now);
         } else if report.car.is_none() {
+            self.wide = station.terminals;
             self.idle(station, report, rules, now);
             return;
         } else {
@@ -175,21 +195,49 @@ impl Memory {
         } else if report.acknowledged.is_none() && order.acknowledged {
             // It has forgotten what it was told, and may do anything until it is told again.
             order.acknowledged = false;
-            self.entitled = station.max;
+            (self.entitled, self.wide) = (station.max, station.terminals);
         }
         let late = now - order.at >= rules.obey;
         self.unheard = !order.acknowledged && (self.unheard || late);
         if order.acknowledged {
             if late && draws.is_none_or(|draws| draws <= order.limit + rules.tolerance) {
                 self.entitled = order.limit;
+                if order.limit <= 0.0 {
+                    // What draws nothing is on no phase: it may begin on one.
+                    self.wide = 1;
+                }
+            }
+            if late && order.phases < station.terminals {
+                let (since, phases) = (order.at + rules.obey, order.phases);
+                self.narrow(station, phases, since, rules);
             }
         } else if self.unheard {
+            self.wide = station.terminals;
             // Its lease ends, unless the order came through and only the answer is missing.
             self.entitled = if now > self.lease_until {
                 back.max(order.limit)
             } else {
                 self.entitled.max(back)
             };
+        }
+    }
+
+    /// It was told to use so many of its phases: what was measured since it had to obey says whether it does. Where nothing
+    /// measures it, that it has taken the order is all there is to know; while it draws nothing, nothing is known.
+    fn narrow(&mut self, station: &StationOf, told: usize, since: Millis, rules: &Rules) {
+        let Some(measured) = self.measured else {
+            self.wide = told;
+            return;
+        };
+        let draws = |current: &f64| *current > rules.tolerance;
+        let (used, kept) = measured.current[..station.terminals].split_at(told);
+        if measured.at < since {
+            return;
+        }
+        if kept.iter().any(draws) {
+            (self.wide, self.keeps_phases) = (station.terminals, true);
+        } else if used.iter().any(draws) {
+            self.wide = told;
         }
     }
 

@@ -25,12 +25,24 @@ pub struct Limit {
     pub amperes: f64,
     /// How many phases are used.
     pub phases: usize,
+    /// Which one, from 1, of a station that can choose it: only such a station may be told (2.0.1 `phaseToUse`). 1.6 has no
+    /// word for it.
+    pub phase: Option<u8>,
 }
 
 impl Limit {
-    fn period(self) -> Value {
+    fn period(self, version: Version) -> Value {
         let tenths = (self.amperes * 10.0 + 1e-6).floor().max(0.0);
-        json!({ "startPeriod": 0, "limit": tenths / 10.0, "numberPhases": self.phases.clamp(1, 3) })
+        let phases = self.phases.clamp(1, 3);
+        let mut period =
+            json!({ "startPeriod": 0, "limit": tenths / 10.0, "numberPhases": phases });
+        if let Some(phase) = self
+            .phase
+            .filter(|_| phases == 1 && version != Version::V1_6)
+        {
+            period["phaseToUse"] = json!(phase);
+        }
+        period
     }
 }
 
@@ -56,7 +68,7 @@ impl Station {
             "chargingRateUnit": "A",
             "startSchedule": DateTime::from_timestamp(start),
             "duration": seconds,
-            "chargingSchedulePeriod": [limit.period()],
+            "chargingSchedulePeriod": [limit.period(self.version())],
         });
         let mut profile = json!({
             "stackLevel": 0,
@@ -83,7 +95,7 @@ impl Station {
         let number = evse.map_or(FALLBACK, |evse| FALLBACKS + evse);
         let mut schedule = json!({
             "chargingRateUnit": "A",
-            "chargingSchedulePeriod": [limit.period()],
+            "chargingSchedulePeriod": [limit.period(self.version())],
         });
         let mut profile = json!({
             "stackLevel": 0,
@@ -109,7 +121,7 @@ impl Station {
         let mut schedule = json!({
             "chargingRateUnit": "A",
             "startSchedule": DateTime::from_timestamp(start),
-            "chargingSchedulePeriod": [limit.period()],
+            "chargingSchedulePeriod": [limit.period(self.version())],
         });
         let mut profile = json!({ "stackLevel": 0, "chargingProfileKind": "Absolute" });
         if self.version() == Version::V1_6 {

@@ -31,6 +31,8 @@ pub struct Order {
     pub number: u64,
     /// Limit per phase, in A; 0: pause.
     pub amperes: f64,
+    /// How many of its phases it may use.
+    pub phases: usize,
     /// When it was given.
     pub at: Millis,
     /// How long it holds from then on.
@@ -125,6 +127,8 @@ struct Station {
     id: AssetKey,
     /// How many currents it has: one also between two phases.
     terminals: usize,
+    /// It can be told to use the first of them alone.
+    switches: bool,
     /// Least with which it charges, in A.
     min: f64,
     /// Power of 1 A on all its terminals, in W.
@@ -204,6 +208,7 @@ impl Board {
             stations.push(Station {
                 id: station.id.clone(),
                 terminals: if three { 3 } else { 1 },
+                switches: station.switches_phases,
                 min: station.min_current,
                 power: depot.station_power(station, 1.0),
                 fallback: station.fallback_current,
@@ -524,6 +529,11 @@ impl Post {
     /// How many phases a car can use of it: 1 also between two phases.
     pub fn phases(&self) -> usize {
         self.station().map_or(1, |station| station.terminals)
+    }
+
+    /// Whether the station can be told to use its first phase alone.
+    pub fn switches_phases(&self) -> bool {
+        self.station().is_some_and(|station| station.switches)
     }
 
     /// Wakes this when there is an order.

@@ -22,6 +22,8 @@ const AGAIN: Millis = 60_000;
 /// Stations say so often what a car draws, in s: one that does not obey is to be seen within 5 s, and what was measured 10 s
 /// ago is not known any more.
 const MEASURED: u32 = 5;
+/// The terminal that a station on three phases uses alone: the one that the load manager counts with.
+const FIRST: u8 = 1;
 
 #[derive(Debug)]
 enum Asked {
@@ -100,6 +102,7 @@ impl Leash {
             ceiling: Limit {
                 amperes: connectors.ceiling,
                 phases: connectors.phases,
+                phase: None,
             },
             wake,
             asked: HashMap::new(),
@@ -162,6 +165,7 @@ impl Leash {
             let limit = Limit {
                 amperes: place.post.fallback(),
                 phases: place.post.phases(),
+                phase: None,
             };
             let call = station.fallback(place.evse, limit);
             let call = call.map_err(|error| error.to_string());
@@ -263,7 +267,7 @@ impl Leash {
         // Several cars at one place share what it has; those for whom that is too little wait.
         let fits = (order.amperes / place.post.min().max(0.1)).floor() as usize;
         let charge = fits.min(transactions.len());
-        let phases = place.post.phases();
+        let phase = (place.post.switches_phases() && order.phases == 1).then_some(FIRST);
         let mut effects = Vec::new();
         place.waits = Some((order.number, transactions.len()));
         for (turn, transaction) in transactions.iter().enumerate() {
@@ -273,7 +277,8 @@ impl Leash {
                 } else {
                     0.0
                 },
-                phases,
+                phases: order.phases,
+                phase,
             };
             let call = station.lease(now, transaction, limit, order.seconds());
             let call = call.map_err(|error| error.to_string());

@@ -61,6 +61,7 @@ pub use memory::Remembered;
 use memory::{Keeper, Window};
 use plan::Held;
 pub use plan::NoPlan;
+pub(crate) use remote::request;
 use show::Beside;
 pub use show::{CircuitShown, Reason, Shown, StationShown};
 pub use steer::Steer;
@@ -154,6 +155,7 @@ impl Control {
                 // Nothing ends what it was told.
                 ignores_duration: control.is_some_and(|control| !steer::falls_back(control)),
                 writes_per_day: station.writes_per_day.unwrap_or(usual.writes_per_day),
+                switches_phases: station.switches_phases,
                 ..usual.clone()
             }
         });
@@ -284,6 +286,7 @@ impl Control {
             let order = Order {
                 number: write.number,
                 amperes: write.limit,
+                phases: write.phases,
                 at: now,
                 lease: write.lease,
             };

@@ -88,6 +88,8 @@ pub enum Reason {
     Unbalance,
     /// This circuit carries all that it may.
     Circuit(String),
+    /// The neutral of this circuit does.
+    Neutral(String),
     /// The meter of this circuit is silent.
     Silent(String),
     /// The breaker of this circuit is hot.
@@ -115,6 +117,7 @@ fn reason(depot: &Depot, why: Why) -> Reason {
         Why::Contract => Reason::Contract,
         Why::Unbalance => Reason::Unbalance,
         Why::Circuit(place) => Reason::Circuit(circuit(place)),
+        Why::Neutral(place) => Reason::Neutral(circuit(place)),
         Why::Silent(place) => Reason::Silent(circuit(place)),
         Why::Hot(place) => Reason::Hot(circuit(place)),
         Why::Unreliable => Reason::Unreliable,
@@ -176,6 +179,11 @@ fn words(alarm: &Alarm) -> String {
         }
         Alarm::Disobeys(station) => format!("station {station} draws more than it may"),
         Alarm::Unheard(station) => format!("station {station} does not take what it is told"),
+        Alarm::KeepsPhases(station) => {
+            format!(
+                "station {station} uses all its phases when it is told to use one: its switches_phases is wrong"
+            )
+        }
     }
 }
 

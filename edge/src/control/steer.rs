@@ -325,6 +325,7 @@ mod tests {
         let mut order = Order {
             number: 8,
             amperes: 10.0,
+            phases: 1,
             at: 0,
             lease: 60_000,
         };
@@ -371,6 +372,7 @@ mod tests {
         let order = Order {
             number: 1,
             amperes: 16.0,
+            phases: 1,
             at: 0,
             lease: 180_000,
         };

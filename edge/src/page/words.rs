@@ -49,6 +49,7 @@ pub(super) fn why(reason: &Reason) -> String {
         Reason::Contract => "Para no pasar el límite del contrato de luz.".into(),
         Reason::Unbalance => "Una fase ya lleva más carga que las otras.".into(),
         Reason::Circuit(id) => format!("El circuito {id} ya lleva todo lo que puede."),
+        Reason::Neutral(id) => format!("El neutro del circuito {id} ya lleva todo lo que puede."),
         Reason::Silent(id) => {
             format!("El medidor de {id} no responde; se carga con la corriente de reserva.")
         }
@@ -68,6 +69,9 @@ pub(super) fn alarm(alarm: &Alarm) -> String {
         }
         Alarm::Disobeys(id) => format!("El cargador {id} toma más de lo que se le permite."),
         Alarm::Unheard(id) => format!("El cargador {id} no acepta lo que se le ordena."),
+        Alarm::KeepsPhases(id) => {
+            format!("El cargador {id} usa todas sus fases aunque se le pide una sola.")
+        }
     }
 }
 

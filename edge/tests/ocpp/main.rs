@@ -11,6 +11,7 @@ mod faults;
 mod orders;
 mod page;
 mod peers;
+mod phases;
 mod relay;
 mod rig;
 mod wiring;

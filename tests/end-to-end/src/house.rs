@@ -285,6 +285,8 @@ impl House {
             "telemetry.read",
             "--permission",
             "gateways.read",
+            "--permission",
+            "commands.send",
         ];
         let key = process::output(&process::program("cloud-ingest")?, &add).await?;
         let path = self.path("api.key");

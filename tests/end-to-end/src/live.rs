@@ -36,8 +36,21 @@ pub struct Limits {
     pub signed: bool,
     /// Circuits with a meter.
     pub circuits: Vec<Circuit>,
+    /// Stations, in the order of the depot's file.
+    pub stations: Vec<Station>,
+    /// Until when the cloud's plan holds, in microseconds since 1970; `None`: cars share what there is.
+    pub plan_until_us: Option<i64>,
     /// What people should look at.
     pub alarms: Vec<String>,
+}
+
+/// A station.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Station {
+    /// Its id.
+    pub id: String,
+    /// What it may draw, per phase, in A; 0: it pauses.
+    pub limit: f64,
 }
 
 /// A circuit with a meter.
@@ -53,7 +66,7 @@ pub struct Circuit {
 
 impl Limits {
     /// In one line.
-    fn line(&self) -> String {
+    pub fn line(&self) -> String {
         let kilowatts =
             |watts: Option<f64>| watts.map_or("?".to_owned(), |w| format!("{:.1}", w / 1000.0));
         let mut line = format!("demand {} kW", kilowatts(self.demand));
@@ -67,6 +80,9 @@ impl Limits {
             let _ = write!(line, " · {} {now:.0} of {may:.0} A", circuit.id);
         }
         let _ = write!(line, " · {} charge, {} wait", self.charging, self.waiting);
+        if self.plan_until_us.is_some() {
+            line.push_str(" · planned");
+        }
         if !self.signed {
             line.push_str(" · ratings unsigned");
         }
@@ -208,4 +224,32 @@ pub fn latest(http: &str, key: &str, station: &str, meter: &str) -> String {
         }
     }
     shown.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demand_stands_against_the_contract() {
+        let text = r#"{"demand": 91300.0, "average": 88000.0, "wanted": 95000.0, "charging": 12, "waiting": 3, "signed": true,
+            "circuits": [{"id": "main", "current": [201.4, 190.0, 188.0], "continuous": [320.0, 320.0, 320.0]}],
+            "stations": [{"id": "station-01", "limit": 16.0}], "plan_until_us": 1, "alarms": []}"#;
+        let limits: Limits = serde_json::from_str(text).unwrap();
+        let line = "demand 91.3 kW (this quarter 88.0 of 95.0) · main 201 of 320 A · 12 charge, 3 wait · planned";
+        assert_eq!(limits.line(), line);
+        // What is not known is no number, and without a contract there is none.
+        let unknown = Limits {
+            demand: None,
+            average: None,
+            wanted: None,
+            plan_until_us: None,
+            signed: false,
+            ..limits
+        };
+        assert_eq!(
+            unknown.line(),
+            "demand ? kW · main 201 of 320 A · 12 charge, 3 wait · ratings unsigned"
+        );
+    }
 }

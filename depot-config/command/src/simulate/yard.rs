@@ -201,6 +201,7 @@ pub(crate) fn simulate(depot: &Depot, day: &Day, departures: bool) -> Result<Rep
         writes_per_day: station
             .writes_per_day
             .unwrap_or(StationOptions::default().writes_per_day),
+        switches_phases: station.switches_phases,
         ..StationOptions::default()
     });
     let rules = Rules {

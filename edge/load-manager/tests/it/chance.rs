@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use depot_config::depot::{Contract, Depot};
-use load_manager::{Request, Rules, StationOptions};
+use depot_config::depot::{Contract, Currents, Depot, Phase};
+use load_manager::{Alarm, Request, Rules, StationOptions};
 
 use crate::sim::Sim;
 
@@ -56,15 +56,27 @@ fn depot(chance: &mut Chance) -> (Depot, f64) {
         (least / 0.8 * (100 + chance.below(80)) as f64 / 100.0).ceil()
     };
     let main = wide(chance, needs(stations, reserved * (feeders + 1) as f64));
+    // A neutral that is smaller than the phases holds the fall-backs of all, what is reserved and one station.
+    let neutral = |chance: &mut Chance, stations: u64, reserved: f64| {
+        let least = stations as f64 * 6.0 + 32.0 + reserved;
+        let small = (least * (100 + chance.below(50)) as f64 / 100.0).ceil();
+        if chance.one_in(2) {
+            format!("\nneutral_limit = {small}")
+        } else {
+            String::new()
+        }
+    };
+    let smaller = neutral(chance, stations, reserved * (feeders + 1) as f64);
     writeln!(
         text,
-        "[[circuit]]\nid = \"main\"\nbreaker = {main}\nreserved = {reserved}"
+        "[[circuit]]\nid = \"main\"\nbreaker = {main}\nreserved = {reserved}{smaller}"
     )
     .unwrap();
     let transformed = chance.one_in(3);
     for feeder in 0..feeders {
         let rated = wide(chance, needs(stations.div_ceil(feeders) + 1, reserved));
-        writeln!(text, "[[circuit]]\nid = \"f{feeder}\"\nparent = \"main\"\nbreaker = {rated}\nreserved = {reserved}").unwrap();
+        let smaller = neutral(chance, stations.div_ceil(feeders), reserved);
+        writeln!(text, "[[circuit]]\nid = \"f{feeder}\"\nparent = \"main\"\nbreaker = {rated}\nreserved = {reserved}{smaller}").unwrap();
         if transformed {
             let group = chance.of(&["Dyn1", "Dyn11", "Yyn0"]);
             writeln!(text, "transformer = {{ power = 1000, connection = \"{group}\", voltage_system = \"{system}\" }}").unwrap();
@@ -121,7 +133,10 @@ fn contract(chance: &mut Chance, depot: &Depot, options: &[StationOptions]) -> C
     }
 }
 
-/// A depot for some thousand steps; the number of steps.
+/// Steps after which a meter that does not answer counts as silent.
+const STALE: u64 = 11;
+
+/// A depot for some thousand steps; the number of those in which anything happens.
 fn live(seed: u64) -> u64 {
     let mut chance = Chance(seed);
     let (mut depot, reserved) = depot(&mut chance);
@@ -142,6 +157,7 @@ fn live(seed: u64) -> u64 {
     let contract = depot.contract.clone();
     let mut sim = Sim::new(depot, &options, Rules::default());
     sim.into_quarter = Some(chance.below(900) as i64 * 1000);
+    let mut silent = vec![0; sim.meters.len()];
     let mut waited = vec![0_u64; sim.devices.len()];
     let mut charged = vec![false; sim.devices.len()];
     let steps = 2000;
@@ -154,13 +170,14 @@ fn live(seed: u64) -> u64 {
             for device in &mut sim.devices {
                 (device.linked, device.measured, device.lost, device.mute) =
                     (true, true, false, false);
-                device.draws = None;
+                (device.draws, device.keeps_phases) = (None, false);
             }
             for meter in sim.meters.iter_mut().flatten() {
                 meter.0 = true;
             }
         }
         sim.step();
+        allowed(&sim, &mut silent, &format!("seed {seed}, step {step}"));
         if let Some(contract) = &contract {
             // Energy of whole quarters of an hour, in Wh, as the average power in kW.
             let average = sim.greatest * 4.0 / 1000.0;
@@ -191,6 +208,12 @@ fn live(seed: u64) -> u64 {
                         circuit.id
                     );
                 }
+                let (back, may) = (sim.neutrals[place], circuit.neutral_limit);
+                assert!(
+                    may.is_none_or(|may| back <= may + 1e-6),
+                    "seed {seed}, step {step}: {} carries {back} A on its neutral",
+                    circuit.id
+                );
             }
             for (place, device) in sim.devices.iter().enumerate() {
                 charged[place] |= device.current > 0.0;
@@ -215,7 +238,65 @@ fn live(seed: u64) -> u64 {
             "seed {seed}: station {place} never charged in {waited} s of calm"
         );
     }
-    steps + 3000
+    steps
+}
+
+/// What all that do as they are told may draw together is never above what their circuits may carry beside what is reserved;
+/// and where a meter is silent, none of them may draw more than it falls back to. `silent` counts the steps, by meter.
+fn allowed(sim: &Sim, silent: &mut [u64], at: &str) {
+    for (silent, meter) in silent.iter_mut().zip(&sim.meters) {
+        let speaks = meter.is_none_or(|(answers, _)| answers);
+        *silent = if speaks { 0 } else { *silent + 1 };
+    }
+    let mut sums = vec![Currents::default(); sim.depot.circuits.len()];
+    for (place, (limit, station)) in sim
+        .decision
+        .limits
+        .iter()
+        .zip(&sim.depot.stations)
+        .enumerate()
+    {
+        let alarmed = sim.decision.alarms.iter().any(
+            |alarm| matches!(alarm, Alarm::Disobeys(id) | Alarm::Unheard(id) if *id == station.id),
+        );
+        if alarmed || !sim.devices[place].linked || limit.current <= 0.0 {
+            continue;
+        }
+        let mut current = [0.0; 3];
+        current[..limit.phases].fill(limit.current);
+        for (circuit, drawn) in sim.site.drawn(place, current) {
+            sums[circuit].add(&drawn);
+            assert!(
+                silent[circuit] <= STALE || limit.current <= station.fallback_current,
+                "{at}: {} may draw {} A below a meter that is silent",
+                station.id,
+                limit.current
+            );
+        }
+    }
+    for ((circuit, sum), (meter, silent)) in sim
+        .depot
+        .circuits
+        .iter()
+        .zip(&sums)
+        .zip(sim.meters.iter().zip(silent))
+    {
+        // Where a meter speaks, what is reserved may be used.
+        let reserved = if meter.is_none() || *silent > STALE {
+            circuit.reserved
+        } else {
+            0.0
+        };
+        for phase in Phase::ALL {
+            assert!(
+                sum.on(phase) <= circuit.continuous(phase) - reserved + 1e-5,
+                "{at}: {} A are given to stations on {phase} of {}, which may carry {} A beside {reserved} A",
+                sum.on(phase),
+                circuit.id,
+                circuit.continuous(phase)
+            );
+        }
+    }
 }
 
 fn happen(sim: &mut Sim, chance: &mut Chance, count: u64, reserved: f64) {
@@ -243,7 +324,8 @@ fn happen(sim: &mut Sim, chance: &mut Chance, count: u64, reserved: f64) {
         let place = chance.below(count) as usize;
         let wild = sim.devices.iter().any(|device| device.draws.is_some());
         let device = &mut sim.devices[place];
-        match chance.below(6) {
+        match chance.below(7) {
+            6 => device.keeps_phases = !device.keeps_phases,
             0 => device.linked = !device.linked,
             1 => device.measured = !device.measured,
             2 => device.lost = !device.lost,
@@ -289,7 +371,7 @@ fn no_breaker_trips_no_contract_is_exceeded_and_nobody_starves_whatever_happens(
         seed = only;
     }
     let first = seed;
-    // As many as fit; a million of them when all are wanted.
+    // As many as fit; a million of them when all are wanted, without those of the calm after each.
     let least = if std::env::var_os("PATIO_DEEP").is_some() {
         1_000_000
     } else {

@@ -46,6 +46,7 @@ struct Event {
     /// What it draws whatever it is told; negative: it obeys again.
     draws: Option<f64>,
     delay: Option<i64>,
+    keeps_phases: Option<bool>,
     forgets: Option<bool>,
     /// What it says that it offers.
     offers: Option<f64>,
@@ -102,6 +103,9 @@ struct Expect {
     /// What flows, by phase.
     #[serde(default)]
     flows: BTreeMap<String, [Range; 3]>,
+    /// What flows through the neutral.
+    #[serde(default)]
+    neutral: BTreeMap<String, Range>,
     /// The most that flowed so far on any phase.
     #[serde(default)]
     most: BTreeMap<String, f64>,
@@ -214,6 +218,7 @@ impl Event {
             device.measured = self.measured.unwrap_or(device.measured);
             device.lost = self.lost.unwrap_or(device.lost);
             device.mute = self.mute.unwrap_or(device.mute);
+            device.keeps_phases = self.keeps_phases.unwrap_or(device.keeps_phases);
             device.delay = self.delay.map_or(device.delay, |delay| delay * 1000);
             if let Some(draws) = self.draws {
                 device.draws = (draws >= 0.0).then_some(draws);
@@ -275,6 +280,12 @@ impl Expect {
                 .any(|(range, found)| !range.has(found))
             {
                 differs.push(format!("flow of {id}: {found:.2?}"));
+            }
+        }
+        for (id, range) in &self.neutral {
+            let found = sim.neutrals[circuit(id)];
+            if !range.has(found) {
+                differs.push(format!("neutral of {id}: {found:.2}"));
             }
         }
         for (id, most) in &self.most {

@@ -25,6 +25,8 @@ pub(crate) struct Device {
     pub(crate) mute: bool,
     /// What it draws whatever it is told.
     pub(crate) draws: Option<f64>,
+    /// It uses all its phases, whatever it is told.
+    pub(crate) keeps_phases: bool,
     /// Time after which the car has obeyed a cut.
     pub(crate) delay: Millis,
     pub(crate) ignores_duration: bool,
@@ -33,8 +35,8 @@ pub(crate) struct Device {
     /// What it says that it offers.
     pub(crate) offers: Option<f64>,
     profile: Option<(f64, usize, Millis)>,
-    /// Limits that still hold for the car until then.
-    easing: VecDeque<(Millis, f64)>,
+    /// Limits that still hold for the car until then, and on how many phases.
+    easing: VecDeque<(Millis, f64, usize)>,
     acknowledged: Option<u64>,
     pub(crate) current: f64,
     pub(crate) starts: usize,
@@ -56,6 +58,8 @@ pub(crate) struct Sim {
     /// What flows, by circuit and phase, in A.
     pub(crate) flows: Vec<[f64; 3]>,
     pub(crate) most: Vec<[f64; 3]>,
+    /// What flows through the neutral, by circuit, in A.
+    pub(crate) neutrals: Vec<f64>,
     pub(crate) heat: Vec<[Heat; 3]>,
     /// Energy of the quarter of an hour that runs, and the greatest of those that are whole, in Wh.
     pub(crate) quarter: f64,
@@ -76,6 +80,7 @@ impl Sim {
             lost: false,
             mute: false,
             draws: None,
+            keeps_phases: false,
             delay: 2_000,
             ignores_duration: options.get(place).is_some_and(|o| o.ignores_duration),
             outlives: options.get(place).is_some_and(|o| o.limit_outlives_car),
@@ -108,6 +113,7 @@ impl Sim {
             into_quarter: None,
             flows: vec![[0.0; 3]; circuits],
             most: vec![[0.0; 3]; circuits],
+            neutrals: vec![0.0; circuits],
             heat: vec![[Heat::default(); 3]; circuits],
             quarter: 0.0,
             greatest: 0.0,
@@ -218,11 +224,17 @@ impl Sim {
         for (place, sum) in sums.iter().enumerate() {
             let voltage = self.depot.voltage_system(&self.depot.circuits[place].id);
             let voltage = voltage.between_phases() / 3.0_f64.sqrt();
-            let mut own = 0.0;
+            let (mut own, mut back) = (0.0, (0.0, 0.0));
             for phase in Phase::ALL {
                 let (at, (x, y)) = (phase as usize, sum.together(phase));
                 let current = f64::hypot(x, y);
                 own += x * voltage;
+                // Turned by what this phase is behind the first.
+                let (sine, cosine) = (-120.0 * at as f64).to_radians().sin_cos();
+                back = (
+                    back.0 + x * cosine - y * sine,
+                    back.1 + x * sine + y * cosine,
+                );
                 self.flows[place][at] = current;
                 self.most[place][at] = self.most[place][at].max(current);
                 let rated = self.site.rated(place, phase);
@@ -230,6 +242,7 @@ impl Sim {
                     self.heat[place][at].pass(current / rated, 1.0);
                 }
             }
+            self.neutrals[place] = f64::hypot(back.0, back.1);
             if self.depot.circuits[place].parent.is_none() {
                 power += own;
             }
@@ -263,7 +276,6 @@ pub(crate) fn terminals(connection: Connection) -> usize {
 
 impl Device {
     pub(crate) fn plug(&mut self, car: Request, takes: f64) {
-        self.uses = car.phases.unwrap_or(3);
         (self.car, self.takes) = (Some(car), takes);
         self.profile = self.profile.filter(|_| self.outlives);
     }
@@ -281,27 +293,29 @@ impl Device {
 
     fn told(&mut self, limit: f64, phases: usize, until: Millis, now: Millis) {
         let before = self.current;
-        if limit < before {
-            self.easing.push_back((now + self.delay, before));
+        if limit < before || phases < self.uses {
+            self.easing.push_back((now + self.delay, before, self.uses));
         }
         self.profile = Some((limit, phases, until));
-        let uses = self.car.as_ref().and_then(|car| car.phases).unwrap_or(3);
-        self.uses = uses.min(phases);
     }
 
     fn flow(&mut self, fallback: f64, min: f64, now: Millis) {
-        while self.easing.front().is_some_and(|(until, _)| *until < now) {
+        while self.easing.front().is_some_and(|(until, ..)| *until < now) {
             self.easing.pop_front();
         }
         if self.profile.is_some_and(|(_, _, until)| now > until) && !self.ignores_duration {
             self.profile = None;
         }
-        let limit = self.profile.map_or(fallback, |(limit, _, _)| limit);
-        let eased = self
-            .easing
-            .iter()
-            .map(|(_, limit)| *limit)
-            .fold(limit, f64::max);
+        let (limit, phases, _) = self.profile.unwrap_or((fallback, 3, now));
+        let easing = || self.easing.iter();
+        let eased = easing().map(|(_, limit, _)| *limit).fold(limit, f64::max);
+        let phases = easing().map(|(.., uses)| *uses).fold(phases, usize::max);
+        let uses = self.car.as_ref().and_then(|car| car.phases).unwrap_or(3);
+        self.uses = if self.keeps_phases {
+            uses
+        } else {
+            uses.min(phases)
+        };
         let mut current = if self.car.is_some() {
             self.takes.min(eased)
         } else {

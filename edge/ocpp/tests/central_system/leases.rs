@@ -8,7 +8,11 @@ use crate::support::{Peer, now};
 const ACCEPTED: &str = "Accepted";
 
 fn limit(amperes: f64, phases: usize) -> Limit {
-    Limit { amperes, phases }
+    Limit {
+        amperes,
+        phases,
+        phase: None,
+    }
 }
 
 /// The one transaction that goes on.
@@ -76,6 +80,44 @@ fn a_lease_of_1_6_ends_by_itself_at_the_stations_own_time() {
             }
         })
     );
+}
+
+/// A station that can use one of its three phases is told which one, where its version has a word for it; others are not.
+#[test]
+fn a_station_that_can_choose_its_phase_is_told_which() {
+    let event = json!({
+        "eventType": "Started", "timestamp": "2026-05-04T12:00:02Z", "triggerReason": "Authorized", "seqNo": 0,
+        "transactionInfo": {"transactionId": "tx-7"}, "evse": {"id": 1},
+        "idToken": {"idToken": "CARD-1", "type": "ISO14443"}
+    });
+    let mut peer = Peer::booted_201();
+    peer.ask("TransactionEvent", &event);
+    let mut period = |limit: Limit| {
+        let (at, transaction) = (now(peer.clock), open(&peer));
+        let lease = peer.station.lease(at, &transaction, limit, 50).unwrap();
+        let (frame, _) = peer.call(&lease, &json!({ "status": ACCEPTED }));
+        let profile = &frame[3]["chargingProfile"];
+        profile["chargingSchedule"][0]["chargingSchedulePeriod"][0].clone()
+    };
+    let first = |phases| Limit {
+        phase: Some(1),
+        ..limit(16.0, phases)
+    };
+    let one = json!({"startPeriod": 0, "limit": 16.0, "numberPhases": 1});
+    let mut chosen = one.clone();
+    chosen["phaseToUse"] = json!(1);
+    assert_eq!(period(limit(16.0, 1)), one);
+    assert_eq!(period(first(1)), chosen);
+    assert_eq!(period(first(3)).get("phaseToUse"), None);
+
+    let mut peer = Peer::booted_16();
+    let start = json!({"connectorId": 1, "idTag": "CARD-1", "meterStart": 0, "timestamp": "2026-05-04T12:00:00Z"});
+    peer.ask("StartTransaction", &start);
+    let (at, transaction) = (now(peer.clock), open(&peer));
+    let lease = peer.station.lease(at, &transaction, first(1), 50).unwrap();
+    let (frame, _) = peer.call(&lease, &json!({ "status": ACCEPTED }));
+    let schedule = &frame[3]["csChargingProfiles"]["chargingSchedule"];
+    assert_eq!(schedule["chargingSchedulePeriod"][0], one);
 }
 
 #[test]

@@ -171,6 +171,7 @@ fn an_order_waits_until_it_is_taken_and_the_newest_counts() {
         let order = Order {
             number,
             amperes: 10.0,
+            phases: 1,
             at: 0,
             lease: 60_000,
         };

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use ::ocpp::{Answer, Call, CallFailure, Station, Version};
+use ::ocpp::{Answer, Call, CallFailure, Station};
 use serde_json::Value;
-use shared_protocol::{Dialect, StationOrder};
+use shared_protocol::StationOrder;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Central, Seat, lock};
+use crate::control::request;
 
 /// Orders that wait for one station.
 pub(super) const WAITING: usize = 16;
@@ -80,16 +81,11 @@ pub(super) fn call(
     order: &Order,
     fallback: Option<f64>,
 ) -> Result<Call, String> {
-    let dialect = match station.version() {
-        Version::V1_6 => Dialect::V16,
-        _ => Dialect::V201,
-    };
-    let message = order.what.message(dialect, order.number);
-    let (action, payload) = message.map_err(|error| error.to_string())?;
+    let call = request(station.version(), &order.what, order.number)?;
     if let Some(fallback) = fallback {
         limited(&order.what, fallback)?;
     }
-    Call::read(station.version(), action, payload).map_err(|refusal| refusal.to_string())
+    Ok(call)
 }
 
 /// A profile of the cloud's must not let a station draw more than the load manager has room for, nor take one of its own away:

@@ -12,7 +12,7 @@ use end_to_end::{
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{at_least, databases, deep, seconds};
+use crate::{at_least, databases, deep, seconds, seed};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Victim {
@@ -95,11 +95,7 @@ async fn kills_at_random_lose_and_duplicate_nothing() {
 
 /// Kills until there were as many as wanted and the time is over; how many samples were stored.
 async fn kills_on(flavour: &str, url: &str, time: Duration) -> u64 {
-    let seed = std::env::var("PATIO_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(rand::random::<u64>);
-    println!("PATIO_SEED={seed} repeats this run's choices; database: {flavour}");
+    let seed = seed(flavour);
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
     let mut victims = vec![Victim::Edge, Victim::Cloud, Victim::Broker];

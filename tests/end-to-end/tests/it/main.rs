@@ -5,6 +5,7 @@ mod bad_input;
 mod kills;
 mod kona;
 mod outage;
+mod plan;
 mod power;
 mod restored;
 mod stations;
@@ -31,6 +32,15 @@ fn seconds(default: u64) -> u64 {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(default)
+}
+
+/// What decides the choices of a run: `PATIO_SEED`, else another one each time. It is said, so that the run can be repeated.
+fn seed(flavour: &str) -> u64 {
+    let given = std::env::var("PATIO_SEED").ok();
+    let given = given.and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(rand::random::<u64>);
+    println!("PATIO_SEED={seed} repeats this run's choices; database: {flavour}");
+    seed
 }
 
 /// How many faults there must be, however long that takes: so many when all are wanted (`PATIO_DEEP`), else as many as fit.

@@ -16,7 +16,7 @@ use end_to_end::{
 use guest::{Disk, Guest, Plan};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-use crate::{at_least, databases, seconds};
+use crate::{at_least, databases, seconds, seed};
 
 /// Under emulation a boot takes about ten seconds on an idle machine.
 const BOOT: Duration = Duration::from_secs(120);
@@ -85,11 +85,7 @@ async fn power_cuts_lose_nothing_that_was_committed() {
     let Some((flavour, url)) = databases().into_iter().next() else {
         return;
     };
-    let seed = std::env::var("PATIO_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(rand::random::<u64>);
-    println!("PATIO_SEED={seed} repeats this run's choices; database: {flavour}");
+    let seed = seed(&flavour);
     let mut random = StdRng::seed_from_u64(seed);
     if let Err(why) = Plan::new(&[], "") {
         eprintln!("skipped: {why}");

@@ -15,7 +15,7 @@ use end_to_end::{
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{at_least, databases, kills::drain, seconds};
+use crate::{at_least, databases, kills::drain, seconds, seed};
 
 /// How long transactions may take to be told to their end.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -124,11 +124,7 @@ async fn charging_transactions_are_the_depots_to_the_wh_whatever_fails() {
     let Some((flavour, url)) = databases().into_iter().last() else {
         return;
     };
-    let seed = std::env::var("PATIO_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(rand::random::<u64>);
-    println!("PATIO_SEED={seed} repeats this run's choices; database: {flavour}");
+    let seed = seed(&flavour);
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mixed.toml");
