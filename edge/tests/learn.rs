@@ -75,7 +75,7 @@ fn car(connections: usize) -> (String, std::thread::JoinHandle<Vec<String>>) {
 #[test]
 fn an_ecu_is_scanned_politely_and_gone_on_with() {
     let folder = tempfile::tempdir().unwrap();
-    let (interface, car) = car(2);
+    let (interface, car) = car(3);
     let scan = |to: &str| {
         let scan = ["scan", &interface, "--request", "7E4", "--from", "0100"];
         let rest = ["--to", to, "--pause", "20", "--out", "ecu.txt"];
@@ -99,8 +99,15 @@ fn an_ecu_is_scanned_politely_and_gone_on_with() {
             "220104 7F2231"
         ]
     );
+    // Once more, only what was answered.
+    let again = ["scan", &interface, "--request", "7E4", "--only", "ecu.txt"];
+    let again = said(&edge(
+        folder.path(),
+        &[&again[..], &["--out", "two.txt"]].concat(),
+    ));
+    assert!(again.starts_with("1 asked, 1 answered"), "{again}");
     let asked = car.join().unwrap();
-    assert_eq!(asked, ["0100", "0101", "0102", "0103", "0104"]);
+    assert_eq!(asked, ["0100", "0101", "0102", "0103", "0104", "0103"]);
     // What may write is not scanned.
     let write = [
         "scan",
@@ -149,6 +156,11 @@ fn from_a_bus_and_the_dash_to_a_draft_that_is_accepted() {
         .unwrap();
         writeln!(log, "({second}.1) can0 2B4#00{:08X}", raw[1]).unwrap();
         writeln!(log, "({second}.2) can0 3C1#{:04X}5500", raw[2]).unwrap();
+        // Somebody asks by the law's diagnostics meanwhile.
+        if second % 20 == 0 {
+            let told = ((soc(second) * 0.93 + 4.0) / 100.0 * 255.0) as u32;
+            writeln!(log, "({second}.3) can0 7E8#03415B{told:02X}AAAAAAAA").unwrap();
+        }
     }
     std::fs::write(folder.path().join("drive.log"), log).unwrap();
     let mut arguments = vec!["rank".to_owned(), "drive.log".to_owned()];
@@ -176,6 +188,62 @@ fn from_a_bus_and_the_dash_to_a_draft_that_is_accepted() {
             first.is_some_and(|line| line.starts_with(begin)),
             "{begin} in {ranked}"
         );
+        let told =
+            first.is_some_and(|line| line.ends_with("%; PID 5B agrees: confidence is higher"));
+        assert_eq!(told, name == "soc", "{ranked}");
+    }
+    let draft = folder.path().join("learnt.toml");
+    let text = std::fs::read_to_string(&draft).unwrap();
+    assert_eq!(text.matches("# Confidence").count(), 3, "{text}");
+    assert_eq!(text.matches("PID 5B agrees").count(), 1, "{text}");
+    let profile = PROFILES
+        .read(&draft)
+        .unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(profile.dbc[0].signal.len(), 3);
+    // Nothing is overwritten.
+    assert!(!edge(folder.path(), &arguments).status.success());
+}
+
+#[test]
+fn from_scans_and_the_dash_to_a_draft_that_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut arguments = vec!["rank-answers".to_owned()];
+    let seen = [
+        (81, 34_512, 371),
+        (74, 34_540, 366),
+        (66, 34_577, 359),
+        (52, 34_640, 351),
+        (93, 34_641, 388),
+    ];
+    for (number, (soc, odometer, voltage)) in seen.into_iter().enumerate() {
+        let name = format!("scan-{number}.txt");
+        let noise = number * 37 % 256;
+        let scan = format!(
+            "220100 7F2231\n220101 620101{noise:02X}{:02X}FF{:04X}\n220102 -\n220105 62010500{odometer:06X}{noise:02X}\n2201",
+            soc * 2,
+            voltage * 10
+        );
+        std::fs::write(folder.path().join(&name), scan).unwrap();
+        let shown = format!("{name}:soc={soc},odometer={odometer},voltage={voltage}");
+        arguments.extend(["--scan".to_owned(), shown]);
+    }
+    let rest = ["--request", "7E4", "--draft", "learnt"];
+    arguments.extend(rest.map(str::to_owned));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let ranked = said(&edge(folder.path(), &arguments));
+    for begin in [
+        "soc: 22 0101 bit 8 length 8",
+        "odometer: 22 0105 bit ",
+        "voltage: 22 0101 bit 24 length 16 Big endian, x 0.1",
+    ] {
+        let (name, _) = begin.split_once(':').unwrap();
+        let first = ranked
+            .lines()
+            .find(|line| line.starts_with(&format!("{name}:")));
+        assert!(
+            first.is_some_and(|line| line.starts_with(begin)),
+            "{begin} in {ranked}"
+        );
     }
     let draft = folder.path().join("learnt.toml");
     let text = std::fs::read_to_string(&draft).unwrap();
@@ -183,7 +251,22 @@ fn from_a_bus_and_the_dash_to_a_draft_that_is_accepted() {
     let profile = PROFILES
         .read(&draft)
         .unwrap_or_else(|faults| panic!("{faults}"));
-    assert_eq!(profile.dbc[0].signal.len(), 3);
-    // Nothing is overwritten.
+    let signals = profile.command.iter().map(|command| command.signal.len());
+    assert_eq!(signals.collect::<Vec<_>>(), [2, 1]);
+    // Nothing is overwritten; what is no scan is told.
     assert!(!edge(folder.path(), &arguments).status.success());
+    std::fs::write(folder.path().join("empty.txt"), "220100 7F2231\n").unwrap();
+    let none = [
+        "rank-answers",
+        "--scan",
+        "empty.txt:soc=81",
+        "--request",
+        "7E4",
+    ];
+    let none = edge(folder.path(), &none);
+    let why = String::from_utf8_lossy(&none.stderr).into_owned();
+    assert!(
+        !none.status.success() && why.contains("expected the answers of a scan"),
+        "{why}"
+    );
 }

@@ -1,13 +1,14 @@
-//! Vehicle profiles: those that ship with Patio, by name, and anybody's own, by path.
+//! Vehicle profiles: those that ship with Patio, by name, and anybody's own, by path. The same holds for the DBC files that
+//! they name.
 
 mod schema;
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use config_file::{Collection, Fault, Kind, Spans, Syntax};
 use vehicles::{
     dbc::{Dbc, Decoder, MappingError},
-    profile::{self, Level, Problem, Profile},
+    profile::{self, DbcFile, Level, Problem, Profile},
 };
 
 pub use schema::SCHEMA;
@@ -20,6 +21,23 @@ pub static PROFILES: Collection<Profile> = Collection {
     schema: &SCHEMA,
     finish,
 };
+
+/// The DBC files that ship, by name: public facts about broadcast frames, beside the profiles that name them.
+pub static DBCS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/dbcs.rs"));
+
+/// The DBC file that ships under this name.
+fn shipped_dbc(name: &str) -> Option<Dbc> {
+    let (_, text) = DBCS.iter().find(|(shipped, _)| *shipped == name)?;
+    Some(Dbc::parse(text.as_bytes()))
+}
+
+/// The DBC file that a profile which was read names: one that ships, by its name, or that at a path.
+///
+/// # Errors
+/// It cannot be read, as the system says.
+pub fn dbc(file: &str) -> io::Result<Dbc> {
+    shipped_dbc(file).map_or_else(|| Ok(Dbc::parse(&fs::read(file)?)), Ok)
+}
 
 /// The text by which a file names a vehicle profile.
 pub const NAME: Kind = Kind::Syntax(Syntax {
@@ -47,22 +65,10 @@ fn finish(profile: &mut Profile, spans: &Spans) -> Vec<Fault> {
         .map(|problem| spans.problem(&problem.path, problem.fault.to_string()))
         .collect();
     for (index, dbc) in profile.dbc.iter_mut().enumerate() {
-        let key = format!("dbc[{index}].file");
-        let path = match spans.existing_file(&key, Path::new(&dbc.file)) {
-            Ok(path) => path,
+        let content = match found_dbc(dbc, &format!("dbc[{index}].file"), spans) {
+            Ok(content) => content,
             Err(fault) => {
                 faults.push(fault);
-                continue;
-            }
-        };
-        match path.to_str() {
-            Some(text) => text.clone_into(&mut dbc.file),
-            None => faults.push(spans.fault(&key, "a path in UTF-8", path.display().to_string())),
-        }
-        let content = match dbc_content(&path) {
-            Ok(content) => content,
-            Err(found) => {
-                faults.push(spans.fault(&key, "a DBC file with messages", found));
                 continue;
             }
         };
@@ -78,7 +84,7 @@ fn finish(profile: &mut Profile, spans: &Spans) -> Vec<Fault> {
                     .position(|signal| signal.name == *name)
                     .unwrap_or_default();
                 let found = format!("`{name}`");
-                let expected = format!("a signal of {}", path.display());
+                let expected = format!("a signal of {}", dbc.file);
                 faults.push(spans.fault(
                     &format!("dbc[{index}].signal[{place}].name"),
                     expected,
@@ -88,6 +94,22 @@ fn finish(profile: &mut Profile, spans: &Spans) -> Vec<Fault> {
         }
     }
     faults
+}
+
+/// What a profile names in its key `file`; a path in it is seen from the working folder of the process from then on.
+fn found_dbc(dbc: &mut DbcFile, key: &str, spans: &Spans) -> Result<Dbc, Fault> {
+    if let Some(shipped) = shipped_dbc(&dbc.file) {
+        return Ok(shipped);
+    }
+    let path = spans.existing_file(key, Path::new(&dbc.file))?;
+    match path.to_str() {
+        Some(text) => text.clone_into(&mut dbc.file),
+        None => {
+            let found = path.display().to_string();
+            return Err(spans.fault(key, "a path in UTF-8", found));
+        }
+    }
+    dbc_content(&path).map_err(|found| spans.fault(key, "a DBC file with messages", found))
 }
 
 /// Reads a DBC file that describes at least one message; the error is what was found instead.

@@ -6,6 +6,7 @@ use crate::{
     quantity::Quantity,
     rank::Candidate,
     recording::{Order, Page},
+    standard::remark,
 };
 
 /// A draft of a vehicle's definition, for people to look at.
@@ -71,8 +72,9 @@ pub fn draft(name: &str, file: &str, found: &[(Quantity, Candidate)]) -> Draft {
         );
         let _ = write!(
             profile,
-            "\n# Confidence {:.0} %.\n[[dbc.signal]]\nname = \"Learnt_{id}.{}\"\nsignal = \"{}\"\n",
+            "\n# Confidence {:.0} %{}.\n[[dbc.signal]]\nname = \"Learnt_{id}.{}\"\nsignal = \"{}\"\n",
             candidate.confidence * 100.0,
+            remark(quantity, candidate.standard),
             quantity.name,
             quantity.signal
         );

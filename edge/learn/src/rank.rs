@@ -3,6 +3,7 @@
 use crate::{
     quantity::Quantity,
     recording::{Order, Page, Recording, Window},
+    standard::{Word, judge, said},
 };
 
 /// What the dashboard showed.
@@ -27,10 +28,12 @@ pub struct Candidate {
     pub factor: f64,
     /// Offset.
     pub offset: f64,
-    /// How unlikely it is; 0 is the least.
+    /// How unlikely it is; the least is the likeliest.
     pub cost: f64,
     /// How much better it is than what would give other values, 0 to 1.
     pub confidence: f64,
+    /// What the standard PID that was recorded beside it says; `None`: there was none, or too little of it.
+    pub standard: Option<Word>,
 }
 
 impl Candidate {
@@ -41,11 +44,15 @@ impl Candidate {
 }
 
 /// The dashboard is a little behind the bus, or ahead of it.
-const SKEW_US: u64 = 2_000_000;
+pub(crate) const SKEW_US: u64 = 2_000_000;
+/// What the word of a standard PID is worth, as cost: as much as many rare factors.
+const AGREES: f64 = -2.0;
+const DISAGREES: f64 = 6.0;
 /// Candidates that are given back.
 const MOST: usize = 20;
 
-/// The windows that explain the readings, the likeliest first. Needs at least two readings of different values; with fewer
+/// The windows that explain the readings, the likeliest first; where the standard's PID was recorded beside, those that go with
+/// it. Needs at least two readings of different values; with fewer
 /// nothing can be told.
 pub fn rank(recording: &Recording, quantity: &Quantity, readings: &[Reading]) -> Vec<Candidate> {
     let differ = readings
@@ -65,6 +72,18 @@ pub fn rank(recording: &Recording, quantity: &Quantity, readings: &[Reading]) ->
             explain(quantity, readings, &at, &frames, page, window, &mut found);
         }
     }
+    if let Some(standard) = &quantity.standard {
+        let said = said(recording, standard);
+        let mut frames = Vec::new();
+        let mut page = None;
+        for candidate in found.iter_mut().filter(|_| !said.is_empty()) {
+            if page.replace(candidate.page) != Some(candidate.page) {
+                frames = recording.page(candidate.page);
+            }
+            candidate.standard = judge(candidate, &frames, standard, &said);
+            candidate.cost += worth(candidate.standard);
+        }
+    }
     found.sort_by(|a: &Candidate, b| a.cost.total_cmp(&b.cost));
     if let Some(best) = found.first().copied() {
         let frames = recording.page(best.page);
@@ -76,12 +95,32 @@ pub fn rank(recording: &Recording, quantity: &Quantity, readings: &[Reading]) ->
         });
         // Three points of cost are a common factor against a rare one.
         let margin = rival.map_or(6.0, |rival| rival.cost - best.cost);
-        let fewer = (readings.len() as f64 / 5.0).min(1.0);
-        found[0].confidence =
-            fewer * (1.0 - (-margin / 2.0).exp() * 0.9) / (1.0 + best.cost / 20.0);
+        let plain = best.cost - worth(best.standard);
+        found[0].confidence = confidence(plain, best.standard, margin, readings.len());
     }
     found.truncate(MOST);
     found
+}
+
+/// What the word of a standard PID adds to the cost.
+fn worth(word: Option<Word>) -> f64 {
+    match word {
+        None => 0.0,
+        Some(Word::Agrees) => AGREES,
+        Some(Word::Disagrees) => DISAGREES,
+    }
+}
+
+/// How sure the best candidate is: by its cost without the standard's word, by how much better it is than a rival, from so many
+/// readings. A standard PID that goes with it takes away most of the doubt; one that does not leaves little else.
+pub(crate) fn confidence(cost: f64, standard: Option<Word>, margin: f64, readings: usize) -> f64 {
+    let fewer = (readings as f64 / 5.0).min(1.0);
+    let alone = fewer * (1.0 - (-margin / 2.0).exp() * 0.9) / (1.0 + cost.max(0.0) / 20.0);
+    match standard {
+        None => alone,
+        Some(Word::Agrees) => 1.0 - (1.0 - alone) * 0.3,
+        Some(Word::Disagrees) => alone * 0.3,
+    }
 }
 
 /// For each reading the frames around it, by their places.
@@ -169,13 +208,12 @@ fn explain(
             let Some(rough) = roughness(quantity, frames, window, factor, offset) else {
                 continue;
             };
+            let coarse = coarseness(factor, readings[0].step);
+            let place = (window.shift.into(), window.length);
             let cost = sum / readings.len() as f64 * 2.0
-                + rarity as f64 * 0.5
-                + strangeness as f64 * 2.0
+                + oddness(rarity, strangeness, place, coarse)
                 + rough * 40.0
-                + alignment(window)
-                + f64::from(u8::from(page.first.is_some())) * 0.2
-                + coarseness(factor, readings[0].step);
+                + f64::from(u8::from(page.first.is_some())) * 0.2;
             found.push(Candidate {
                 page,
                 window,
@@ -183,6 +221,7 @@ fn explain(
                 offset,
                 cost,
                 confidence: 0.0,
+                standard: None,
             });
         }
     }
@@ -213,24 +252,25 @@ fn roughness(
     (outside <= rare && jumps <= rare.max(1)).then(|| jumps as f64 / frames.len().max(1) as f64)
 }
 
+/// How unlikely it is beside its errors: rare factors and offsets, odd places.
+pub(crate) fn oddness(rarity: usize, strangeness: usize, window: (u32, u8), coarse: f64) -> f64 {
+    let (shift, length) = window;
+    rarity as f64 * 0.5 + strangeness as f64 * 2.0 + alignment(shift, length) + coarse
+}
+
 /// People put signals at bytes, and give them whole bytes; a window that is longer than needed says the same.
-fn alignment(window: Window) -> f64 {
-    let lower = if window.shift.is_multiple_of(8) {
+fn alignment(shift: u32, length: u8) -> f64 {
+    let lower = if shift.is_multiple_of(8) {
         0.0
-    } else if window.shift.is_multiple_of(4) {
+    } else if shift.is_multiple_of(4) {
         0.3
     } else {
         0.6
     };
-    lower
-        + if window.length.is_multiple_of(8) {
-            0.0
-        } else {
-            0.1
-        }
+    lower + if length.is_multiple_of(8) { 0.0 } else { 0.1 }
 }
 
 /// Where a finer window explains the readings as well, the coarser one has lost its lowest bits.
-fn coarseness(factor: f64, step: f64) -> f64 {
+pub(crate) fn coarseness(factor: f64, step: f64) -> f64 {
     (factor / step).log2().max(-4.0) * 0.05
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use isotp::{CanId, Frame};
 
+use crate::standard::is_diagnostic;
+
 /// Order of the bits of a window, as DBC files have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Order {
@@ -111,10 +113,12 @@ impl Recording {
         frames.copied().filter(|(_, bytes)| fits(*bytes)).collect()
     }
 
-    /// Every identifier as a whole, and its pages if its first byte takes few values and changes often.
+    /// Every identifier that is no diagnostic one as a whole, and its pages if its first byte takes few values and changes
+    /// often.
     pub fn pages(&self) -> Vec<Page> {
         let mut pages = Vec::new();
-        for (&id, (_, frames)) in &self.frames {
+        let broadcast = self.frames.iter().filter(|(id, _)| !is_diagnostic(**id));
+        for (&id, (_, frames)) in broadcast {
             pages.push(Page { id, first: None });
             let firsts: BTreeSet<u8> = frames.iter().map(|(_, bytes)| *bytes as u8).collect();
             let changes = frames

@@ -3,13 +3,14 @@
 
 use isotp::{CanId, Frame};
 use learn::{
-    ODOMETER, Order, PACK_VOLTAGE, Quantity, Reading, Recording, Rule, STATE_OF_CHARGE, Window,
-    draft, rank,
+    Candidate, ODOMETER, Order, PACK_VOLTAGE, Quantity, Reading, Recording, Rule, STATE_OF_CHARGE,
+    Window, Word, draft, rank,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
 
-const MINUTES: usize = 50;
-const SECONDS: usize = MINUTES * 60;
+mod life;
+
+use life::{SECONDS, life};
 
 /// What is in one place of a message.
 #[derive(Clone, Debug)]
@@ -36,31 +37,6 @@ struct Message {
     counter: Option<Window>,
     checksum: Option<(usize, Rule)>,
     used: u64,
-}
-
-/// Drives for half an hour, then charges: state of charge, odometer, voltage, second by second.
-fn life(random: &mut SmallRng) -> [Vec<f64>; 3] {
-    let mut soc = random.random_range(55.0..85.0);
-    let mut odometer = random.random_range(2_000.0..180_000.0);
-    let base = random.random_range(300.0..380.0);
-    let (mut speed, mut all) = (0.0f64, [Vec::new(), Vec::new(), Vec::new()]);
-    for second in 0..SECONDS {
-        let driving = second < SECONDS * 3 / 5;
-        let current = if driving {
-            speed = (speed + random.random_range(-3.0..3.2)).clamp(0.0, 120.0);
-            -speed * 0.9 + random.random_range(-20.0..20.0)
-        } else {
-            speed = 0.0;
-            120.0
-        };
-        soc = (soc + current / 3600.0 * 0.9).clamp(1.0, 99.0);
-        odometer += speed / 3600.0;
-        let voltage = base + soc * 0.6 + current * 0.08;
-        for (series, value) in all.iter_mut().zip([soc, odometer, voltage]) {
-            series.push(value);
-        }
-    }
-    all
 }
 
 fn place(random: &mut SmallRng, length: u8, used: u64, first_free: u8) -> Option<Window> {
@@ -391,4 +367,105 @@ fn a_draft_reads_as_what_was_learnt() {
         );
     }
     assert!(draft.profile.contains("# Confidence"));
+}
+
+/// Somebody asks by the law's diagnostics while the bus is recorded: each ten seconds one PID of a quantity, which moves with what
+/// `told` says of it.
+fn ask(recording: &mut Recording, number: usize, told: impl Fn(usize) -> f64) {
+    let id = CanId::standard(0x7E8).unwrap();
+    for second in (5..SECONDS).step_by(10) {
+        let value = told(second);
+        let bytes = match number {
+            0 => vec![
+                3,
+                0x41,
+                0x5B,
+                (value / 100.0 * 255.0).round() as u8,
+                0,
+                0,
+                0,
+                0,
+            ],
+            _ => {
+                let raw = (value * 10.0).round() as u32;
+                [&[6, 0x41, 0xA6][..], &raw.to_be_bytes(), &[0]].concat()
+            }
+        };
+        let frame = Frame::classic(id, &bytes).unwrap();
+        recording.add(second as u64 * 1_000_000 + 500_000, &frame);
+    }
+}
+
+#[test]
+fn what_standard_pids_say_raises_and_lowers_confidence() {
+    let cars = 40;
+    let quantities = [STATE_OF_CHARGE, ODOMETER];
+    let (mut all, mut alone, mut with, mut lowered) = (0, 0, 0, 0);
+    for seed in 0..cars {
+        let random = &mut SmallRng::seed_from_u64(1000 + seed);
+        let life = life(random);
+        let messages = layout(random);
+        let plain = record(&messages, &life, random);
+        for (number, quantity) in quantities.iter().enumerate() {
+            // Two readings alone: much explains them.
+            let few: Vec<Reading> = readings(&life[number], 1.0, random)
+                .into_iter()
+                .step_by(3)
+                .collect();
+            let is_right = |best: Option<&Candidate>| {
+                best.is_some_and(|best| {
+                    plain.page(best.page).iter().all(|(time, bytes)| {
+                        let truth = life[number][(*time / 1_000_000) as usize];
+                        (best.value(*bytes) - truth).abs() <= 1.0
+                    })
+                })
+            };
+            let before = rank(&plain, quantity, &few);
+            // The battery's own state of charge, which the dashboard does not show whole.
+            let told = |second: usize| match number {
+                0 => life[0][second] * 0.93 + 4.0,
+                _ => life[1][second],
+            };
+            let mut asked = plain.clone();
+            ask(&mut asked, number, told);
+            let after = rank(&asked, quantity, &few);
+            all += 1;
+            alone += u32::from(is_right(before.first()));
+            with += u32::from(is_right(after.first()));
+            let Some(best) = after.first().filter(|best| is_right(Some(*best))) else {
+                continue;
+            };
+            assert_eq!(
+                best.standard,
+                Some(Word::Agrees),
+                "seed {seed} {}",
+                quantity.name
+            );
+            let same = |other: &&Candidate| other.page == best.page && other.window == best.window;
+            if let Some(first) = before.first().filter(same) {
+                assert_eq!(first.standard, None);
+                assert!(best.confidence > first.confidence, "{best:?} {first:?}");
+            }
+            // A PID that tells something else.
+            let mut asked = plain.clone();
+            ask(&mut asked, number, |second| match number {
+                0 => 20.0 + second as f64 / 60.0,
+                _ => 500.0 + second as f64 / 10.0,
+            });
+            let contradicted = rank(&asked, quantity, &few);
+            if let Some(found) = contradicted.iter().find(same) {
+                assert_eq!(found.standard, Some(Word::Disagrees), "seed {seed}");
+            }
+            if let Some(first) = contradicted.first().filter(same) {
+                assert!(first.confidence < best.confidence, "{best:?} {first:?}");
+                lowered += 1;
+            }
+        }
+    }
+    println!("of two readings {alone} of {all} are right, with a standard PID {with}");
+    assert!(
+        with > alone && lowered > 0,
+        "{with} {alone} {lowered} {all}"
+    );
+    assert!(with * 100 >= all * 80, "{with} of {all}");
 }

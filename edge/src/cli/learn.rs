@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use ::learn::{ODOMETER, PACK_VOLTAGE, Quantity, Reading, Recording, STATE_OF_CHARGE};
+use ::learn::{LOW_VOLTAGE, ODOMETER, PACK_VOLTAGE, Quantity, Reading, Recording, STATE_OF_CHARGE};
 use clap::Subcommand;
 use edge::{
     clock::Clock,
@@ -23,6 +23,7 @@ use vehicles::log::LogReader;
 
 use super::Failure;
 
+mod answers;
 mod scan;
 
 /// What `edge learn` does.
@@ -62,6 +63,9 @@ pub(crate) enum Learn {
         /// Milliseconds between an answer and the next request.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(20..=60_000))]
         pause: u64,
+        /// Only what was answered in this file of an earlier scan: so that it takes a minute, not hours.
+        #[arg(long, value_name = "FILE")]
+        only: Option<PathBuf>,
         /// What was found: a line for each identifier, request and answer in hexadecimal digits, `-` for none.
         #[arg(long)]
         out: PathBuf,
@@ -76,10 +80,25 @@ pub(crate) enum Learn {
         /// The recording.
         recording: PathBuf,
         /// What the dashboard showed, and when in seconds of the recording: soc=81@125, odometer=34512@125 (km),
-        /// voltage=355@125 (V). Five of each, far apart, are good.
+        /// voltage=355@125 (V of the traction battery), low-voltage=12.6@125 (V of the 12 V battery, by a multimeter). Five of each, far apart, are good.
         #[arg(long = "reading", required = true)]
         readings: Vec<String>,
         /// Write NAME.toml and NAME.dbc: a draft of a vehicle profile. Existing files are not overwritten.
+        #[arg(long, value_name = "NAME")]
+        draft: Option<PathBuf>,
+    },
+    /// Rank what in an ECU's answers explains readings of the dashboard, and write a draft. The answers come from several scans.
+    RankAnswers {
+        /// A scan, and what the dashboard showed meanwhile: one.txt:soc=81,odometer=34512. Five, far apart, are good.
+        #[arg(long = "scan", required = true)]
+        scans: Vec<String>,
+        /// Identifier of the request's frames, as in the scans.
+        #[arg(long)]
+        request: CanId,
+        /// Identifier of the answer's frames, as in the scans.
+        #[arg(long)]
+        response: Option<CanId>,
+        /// Write NAME.toml: a draft of a vehicle profile. An existing file is not overwritten.
         #[arg(long, value_name = "NAME")]
         draft: Option<PathBuf>,
     },
@@ -100,6 +119,7 @@ pub(crate) fn learn(learn: Learn) -> Result<(), Failure> {
             from,
             to,
             pause,
+            only,
             out,
         } => {
             let service = u8::try_from(service).map_err(Failure::input)?;
@@ -109,6 +129,7 @@ pub(crate) fn learn(learn: Learn) -> Result<(), Failure> {
                 service,
                 first: from,
                 last: to,
+                only: only.as_deref().map(answers::identifiers).transpose()?,
                 pause: Duration::from_millis(pause),
                 within: Duration::from_secs(3),
             };
@@ -123,6 +144,15 @@ pub(crate) fn learn(learn: Learn) -> Result<(), Failure> {
             readings,
             draft,
         } => rank(&read(&recording)?, &readings, draft.as_deref()),
+        Learn::RankAnswers {
+            scans,
+            request,
+            response,
+            draft,
+        } => {
+            let address = scan::address(request, response)?;
+            answers::rank(&scans, &address, draft.as_deref())
+        }
     }
 }
 
@@ -230,7 +260,7 @@ fn rank(recording: &Recording, readings: &[String], draft: Option<&Path>) -> Res
     for text in readings {
         let (name, quantity, reading) = reading(text).ok_or_else(|| {
             Failure::input(format!(
-                "expected a reading such as soc=81@125 (soc, odometer, voltage; seconds of the recording), found `{text}`"
+                "expected a reading such as soc=81@125 ({KNOWN}; seconds of the recording), found `{text}`"
             ))
         })?;
         by_name
@@ -249,7 +279,7 @@ fn rank(recording: &Recording, readings: &[String], draft: Option<&Path>) -> Res
         }
         for candidate in ranked.iter().take(5) {
             println!(
-                "{name}: {} bit {} length {} {:?} endian{}, x {} + {}: cost {:.2}, confidence {:.0} %",
+                "{name}: {} bit {} length {} {:?} endian{}, x {} + {}: cost {:.2}, confidence {:.0} %{}",
                 candidate.page.id,
                 candidate.window.start(),
                 candidate.window.length,
@@ -262,7 +292,8 @@ fn rank(recording: &Recording, readings: &[String], draft: Option<&Path>) -> Res
                 candidate.factor,
                 candidate.offset,
                 candidate.cost,
-                candidate.confidence * 100.0
+                candidate.confidence * 100.0,
+                ::learn::remark(&quantity, candidate.standard)
             );
         }
         found.extend(ranked.first().map(|best| (quantity, *best)));
@@ -278,34 +309,49 @@ fn rank(recording: &Recording, readings: &[String], draft: Option<&Path>) -> Res
             .into_owned()
     };
     let written = ::learn::draft(&name(draft), &name(&dbc), &found);
-    for (path, text) in [(dbc, written.dbc), (profile, written.profile)] {
-        let file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&path);
-        let file = file.and_then(|mut file| file.write_all(text.as_bytes()));
-        file.map_err(|error| Failure::input(format!("{}: {error}", path.display())))?;
-        println!("{}", path.display());
-    }
+    write_new(&dbc, &written.dbc)?;
+    write_new(&profile, &written.profile)
+}
+
+/// Writes a file that is not there yet.
+fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path);
+    let file = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    file.map_err(|error| Failure::input(format!("{}: {error}", path.display())))?;
+    println!("{}", path.display());
     Ok(())
 }
 
-/// `soc=81@125`; the step of the display is that of the last digit that was written.
-fn reading(text: &str) -> Option<(&'static str, Quantity, Reading)> {
-    let (name, rest) = text.split_once('=')?;
+/// What readings are of.
+const KNOWN: &str = "soc, odometer, voltage, low-voltage";
+
+/// The quantity that readings call so, and a value of it: `soc=81`. The step of the display is that of the last digit.
+fn value(text: &str) -> Option<(&'static str, Quantity, f64, f64)> {
+    let (name, value) = text.split_once('=')?;
     let (name, quantity) = match name {
         "soc" => ("soc", STATE_OF_CHARGE),
         "odometer" => ("odometer", ODOMETER),
         "voltage" => ("voltage", PACK_VOLTAGE),
+        "low-voltage" => ("low-voltage", LOW_VOLTAGE),
         _ => return None,
     };
-    let (value, at) = rest.split_once('@')?;
     let places = value.split_once('.').map_or(0, |(_, places)| places.len());
+    let step = 0.1f64.powi(i32::try_from(places).ok()?);
+    Some((name, quantity, value.parse().ok()?, step))
+}
+
+/// `soc=81@125`.
+fn reading(text: &str) -> Option<(&'static str, Quantity, Reading)> {
+    let (shown, at) = text.split_once('@')?;
+    let (name, quantity, value, step) = value(shown)?;
     let seconds: f64 = at.trim_end_matches('s').parse().ok()?;
     let reading = Reading {
         time_us: (seconds * 1e6) as u64,
-        value: value.parse().ok()?,
-        step: 0.1f64.powi(i32::try_from(places).ok()?),
+        value,
+        step,
     };
     Some((name, quantity, reading))
 }

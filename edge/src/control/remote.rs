@@ -17,7 +17,7 @@ pub(crate) fn request(version: Version, order: &StationOrder, number: i32) -> Re
     };
     let message = order.message(dialect, number);
     let (action, payload) = message.map_err(|error| error.to_string())?;
-    Call::read(version, action, &payload).map_err(|refusal| refusal.to_string())
+    Call::read(version, action, payload).map_err(|refusal| refusal.to_string())
 }
 
 fn call(version: Version, command: &str, with: Value, number: i32) -> Result<Call, Refused> {

@@ -4,7 +4,10 @@ use std::{fs, io, net::SocketAddr, path::Path, sync::Arc};
 
 use ::ocpp::{AuthList, Policy, Token};
 use depot_config::depot::Depot;
-use firmware_config::gateway::{Can, Gateway, Interface, Page, Stations};
+use firmware_config::{
+    gateway::{Can, Gateway, Interface, Page, Stations},
+    profiles,
+};
 use shared_protocol::SigningKey;
 use tokio_rustls::TlsAcceptor;
 use vehicles::{
@@ -113,7 +116,9 @@ pub(super) fn build_vehicle(
     if let Some((profile, bus)) = &can.profile {
         for file in profile.dbc.iter().filter(|file| file.bus == *bus) {
             let path = Path::new(&file.file);
-            let decoder = Decoder::mapped(&read_dbc(path)?, &file.signal, file.only_mapped);
+            let dbc = profiles::dbc(&file.file).map_err(StartError::file(path))?;
+            warn(path, &dbc);
+            let decoder = Decoder::mapped(&dbc, &file.signal, file.only_mapped);
             decoders.push(decoder.map_err(|errors| StartError::wrong(path, &errors))?);
         }
         if can.diagnostics {
@@ -140,10 +145,14 @@ pub(super) fn build_vehicle(
 
 fn read_dbc(path: &Path) -> Result<Dbc, StartError> {
     let dbc = Dbc::parse(&fs::read(path).map_err(StartError::file(path))?);
+    warn(path, &dbc);
+    Ok(dbc)
+}
+
+fn warn(path: &Path, dbc: &Dbc) {
     for warning in &dbc.warnings {
         tracing::warn!(file = %path.display(), %warning, "DBC");
     }
-    Ok(dbc)
 }
 
 pub(super) fn build_line(line: firmware_config::gateway::Line) -> Result<modbus::Line, StartError> {
@@ -299,4 +308,38 @@ pub(super) fn build_central(
     let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
     let central = ocpp::Central::new(settings, door)?;
     Ok((Arc::new(central), Arc::new(listener)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Profiles that ship name DBC files that ship: nothing of them is looked for on the disk.
+    #[test]
+    fn what_a_car_tells_by_itself_comes_with_its_profile() {
+        let profile = profiles::PROFILES.shipped("tesla-model-3").unwrap();
+        let can = Can {
+            asset: "car-1".parse().unwrap(),
+            interface: "socketcan:can0".parse().unwrap(),
+            profile: Some((Arc::new(profile.unwrap()), "vehicle".to_owned())),
+            dbc: None,
+            diagnostics: false,
+            vin: None,
+        };
+        let vehicle = build_vehicle(can, &mut Networks::default()).unwrap();
+        let [decoder] = &vehicle.decoders[..] else {
+            panic!("one DBC file")
+        };
+        let mut readings = Vec::new();
+        let odometer: isotp::CanId = "3B6".parse().unwrap();
+        decoder.decode(odometer, &34_512_576u32.to_le_bytes(), &mut readings);
+        let [reading] = readings[..] else {
+            panic!("{readings:?}")
+        };
+        let def = &decoder.signals()[reading.signal as usize].def;
+        let known = shared_protocol::catalogue().by_name("Vehicle.TraveledDistance");
+        let known = shared_protocol::SignalRef::Catalogue(known.unwrap().id);
+        assert_eq!(def.signal, known);
+        assert!((def.encoding.value(reading.raw) - 34_512.576).abs() < 1e-9);
+    }
 }

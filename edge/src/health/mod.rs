@@ -36,6 +36,8 @@ pub struct SourceCounts {
     pub samples: AtomicU64,
     /// Failures of its bus or device.
     pub failures: AtomicU64,
+    /// Signals that frames or answers were too short for.
+    pub missing: AtomicU64,
     /// The last thing heard of it was a failure.
     pub failing: AtomicBool,
 }
@@ -44,6 +46,10 @@ impl SourceCounts {
     pub(crate) fn failed(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         self.failing.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn missing(&self, signals: u64) {
+        self.missing.fetch_add(signals, Ordering::Relaxed);
     }
 
     pub(crate) fn works(&self) {

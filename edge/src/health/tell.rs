@@ -176,6 +176,11 @@ impl Sight<'_> {
                 loaded(&counts.failures),
             );
             put("edge_source_failing", &[&asset], failing);
+            put(
+                "edge_source_missing_signals_total",
+                &[&asset],
+                loaded(&counts.missing),
+            );
         }
         put(
             "edge_samples_not_finite_total",

@@ -1,8 +1,8 @@
 //! What every vehicle is asked besides its profile: who it is, and what is wrong with it. Only reads.
 //!
 //! The VIN is asked of all ECUs by service 09 and, where none answers, of each by 22 F190; trouble codes by 03, 07 and 0A of
-//! all, and by 19 02 of each ECU that the profile knows. A code that was not there in the last round is news, and its
-//! snapshot is read (19 04; 02 02 for the codes of J1979).
+//! all, and by 19 02 of each ECU that the profile knows. A code that was not there in the last round is news, and what its ECU
+//! kept of that moment is read: snapshot and extended data (19 04, 19 06), and of J1979 the freeze frame (`freeze.rs`).
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,12 +15,14 @@ use isotp::{
 };
 use vehicles::profile::VehicleState;
 
+use super::freeze::FreezeFrames;
+
 /// Between two rounds of trouble codes, while the vehicle is in use.
 const ROUND: Duration = Duration::from_secs(900);
 /// Status bits of codes that somebody should know of: failed now, pending, confirmed (ISO 14229-1:2020 §D.2).
 const STATUS_MASK: u8 = 0x0D;
-/// Snapshots that wait to be read.
-const SNAPSHOTS: usize = 32;
+/// Requests for what was kept of codes that wait at once.
+const KEPT: usize = 64;
 
 /// A request besides the profile's.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,15 +40,26 @@ pub(super) enum News {
     Vin(Vin),
     /// Trouble codes that were not there before.
     Codes(Vec<Code>),
-    /// What an ECU kept when a code was stored, as its maker defines it.
-    Snapshot {
+    /// What an ECU kept when a code was stored.
+    Kept {
         /// Identifier of its answers.
         ecu: Option<CanId>,
         /// The code.
         dtc: Dtc,
-        /// The record.
-        record: Vec<u8>,
+        /// What it kept.
+        what: Kept,
     },
+}
+
+/// What an ECU keeps of a code.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Kept {
+    /// Snapshot records (19 04), as the maker defines them.
+    Snapshot(Vec<u8>),
+    /// Extended data records (19 06), as the maker defines them: how often, how long ago.
+    Extended(Vec<u8>),
+    /// The freeze frame of J1979 (02): what PIDs were.
+    Frame(BTreeMap<u8, Vec<u8>>),
 }
 
 /// A trouble code.
@@ -73,6 +86,7 @@ pub(super) struct Duties {
     round: VecDeque<Duty>,
     next_round: Duration,
     codes: BTreeMap<(Option<CanId>, &'static str), Vec<Dtc>>,
+    frames: FreezeFrames,
 }
 
 impl Duties {
@@ -87,6 +101,7 @@ impl Duties {
             round: VecDeque::new(),
             next_round: Duration::ZERO,
             codes: BTreeMap::new(),
+            frames: FreezeFrames::new(all),
         };
         duties.woke();
         duties
@@ -107,6 +122,7 @@ impl Duties {
         self.known = false;
         self.ask_vin();
         self.round.clear();
+        self.frames.clear();
         self.next_round = Duration::ZERO;
     }
 
@@ -168,7 +184,7 @@ impl Duties {
             });
             self.round = all.into_iter().chain(each).collect();
         }
-        self.round.pop_front()
+        self.round.pop_front().or_else(|| self.frames.ask())
     }
 
     /// When something is to be asked.
@@ -176,7 +192,8 @@ impl Duties {
         if state == VehicleState::Asleep {
             return None;
         }
-        let now = !self.round.is_empty() || !self.known && !self.vin.is_empty();
+        let round = !self.round.is_empty() || self.frames.is_waiting();
+        let now = round || !self.known && !self.vin.is_empty();
         Some(if now { Duration::ZERO } else { self.next_round })
     }
 
@@ -209,22 +226,30 @@ impl Duties {
                 let codes = codes.map(|record| (record.dtc, Some(record.status)));
                 self.codes(duty, ecu, "uds", codes.collect())
             }
-            Request::ReadDtcInformation(_) => {
-                let (record, snapshot) = answer.dtc_detail().ok()?;
-                (!snapshot.is_empty()).then(|| News::Snapshot {
+            Request::ReadDtcInformation(read) => {
+                let (record, kept) = answer.dtc_detail().ok()?;
+                let kind = match read {
+                    ReadDtc::Snapshot { .. } => Kept::Snapshot,
+                    _ => Kept::Extended,
+                };
+                (!kept.is_empty()).then(|| News::Kept {
                     ecu,
                     dtc: record.dtc,
-                    record: snapshot.to_vec(),
+                    what: kind(kept.to_vec()),
                 })
             }
-            Request::FreezeFrame { .. } => match *answer.record() {
-                [high, low] if (high, low) != (0, 0) => Some(News::Snapshot {
-                    ecu,
-                    dtc: Dtc::obd([high, low]),
-                    record: vec![high, low],
-                }),
-                _ => None,
-            },
+            Request::FreezeFrame { pid, .. } => {
+                self.frames.answered(*pid, answer.record(), ecu);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// A request has been answered by all who do, or by nobody: what is whole now.
+    pub(super) fn over(&mut self, duty: &Duty) -> Option<News> {
+        match &duty.request {
+            Request::FreezeFrame { pid, .. } => self.frames.over(*pid),
             _ => None,
         }
     }
@@ -248,21 +273,24 @@ impl Duties {
                 status,
             })
             .collect();
-        for code in &new {
-            let request = match list {
-                "uds" => Request::ReadDtcInformation(ReadDtc::Snapshot {
-                    dtc: code.dtc,
-                    record: 0xFF,
-                }),
-                "stored" => Request::FreezeFrame { pid: 2, frame: 0 },
-                _ => continue,
-            };
-            let snapshot = Duty {
+        if list == "stored" && !new.is_empty() {
+            self.frames.look();
+        }
+        let uds = new.iter().filter(|_| list == "uds");
+        let all = 0xFF;
+        let kept = uds.flat_map(|&Code { dtc, .. }| {
+            [
+                ReadDtc::Snapshot { dtc, record: all },
+                ReadDtc::ExtendedData { dtc, record: all },
+            ]
+        });
+        for read in kept {
+            let kept = Duty {
                 asker: duty.asker,
-                request,
+                request: Request::ReadDtcInformation(read),
             };
-            if self.round.len() < SNAPSHOTS && !self.round.contains(&snapshot) {
-                self.round.push_back(snapshot);
+            if self.round.len() < KEPT && !self.round.contains(&kept) {
+                self.round.push_back(kept);
             }
         }
         (!new.is_empty()).then_some(News::Codes(new))
@@ -314,10 +342,21 @@ mod tests {
             ("P0A1B-00", Some(id))
         );
         let snapshot = duties.due(s(3), awake).unwrap();
-        assert!(matches!(
-            snapshot.request,
-            Request::ReadDtcInformation(ReadDtc::Snapshot { .. })
-        ));
+        let kept = answer(&snapshot, &[0x59, 0x04, 0x0A, 0x1B, 0x00, 0x09, 0x01, 0x01]);
+        assert_eq!(
+            duties.answered(&snapshot, &kept, None),
+            Some(News::Kept {
+                ecu: Some(id),
+                dtc: Dtc::uds([0x0A, 0x1B, 0x00]),
+                what: Kept::Snapshot(vec![1, 1]),
+            })
+        );
+        let extended = duties.due(s(3), awake).unwrap();
+        let kept = answer(&extended, &[0x59, 0x06, 0x0A, 0x1B, 0x00, 0x09, 0x01, 0x05]);
+        let Some(News::Kept { what, .. }) = duties.answered(&extended, &kept, None) else {
+            panic!()
+        };
+        assert_eq!(what, Kept::Extended(vec![1, 5]));
         // The next round: the code is not news any more.
         assert_eq!(duties.due(s(900), awake), None);
         assert!(duties.due(s(904), awake).is_some());

@@ -1,5 +1,5 @@
 //! Several identifiers in one request: up to six PIDs of service 01 (SAE J1979), several DIDs of service 22 where the profile
-//! says that the ECU takes them (`answer_length`). A request is one frame, for adapters send no longer ones. Pure.
+//! says how long their answers are (`answer_length`). A request is one frame, for adapters send no longer ones. Pure.
 
 use std::time::Duration;
 

@@ -4,6 +4,7 @@
 pub mod can;
 pub mod dongles;
 mod duty;
+mod freeze;
 mod merge;
 pub mod modbus;
 mod obd;

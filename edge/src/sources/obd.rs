@@ -7,6 +7,7 @@
 //! 14, is asked when somebody has ordered it ([`Poller::clear_codes`]).
 
 mod asker;
+mod clearing;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,6 +19,7 @@ use super::{
     merge,
 };
 use asker::{Asker, asker, refusal, tells_speed};
+use clearing::Clearing;
 use elm327::Route;
 use isotp::{
     CanId, Frame,
@@ -33,9 +35,6 @@ const GAP_ECU: Duration = Duration::from_millis(50);
 const FAILED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 /// While somebody waits for the vehicle to stand still, its speed is asked for so often.
 const ATTENDED: Duration = Duration::from_secs(5);
-/// `groupOfDTC` that is all of them (ISO 14229-1:2020 §D.1).
-const ALL_CODES: u32 = 0xFF_FFFF;
-
 #[derive(Debug)]
 struct Schedule {
     asker: usize,
@@ -82,6 +81,8 @@ pub(super) struct Poller {
     /// Whether somebody waits for the vehicle to stand still.
     attended: bool,
     outputs: VecDeque<Output>,
+    /// Signals that answers were too short for, since somebody asked.
+    missing: u64,
     next_request: Duration,
     /// Until when each asker's ECU is left in peace.
     peace: Vec<Duration>,
@@ -96,14 +97,6 @@ enum Open {
         answered: Vec<usize>,
     },
     Duty(Duty),
-}
-
-/// Trouble codes that are being cleared.
-#[derive(Debug)]
-struct Clearing {
-    left: VecDeque<Duty>,
-    cleared: usize,
-    refused: Vec<String>,
 }
 
 impl Poller {
@@ -183,10 +176,16 @@ impl Poller {
                 clearing: None,
                 attended: false,
                 outputs: VecDeque::new(),
+                missing: 0,
                 next_request: Duration::ZERO,
             },
             left_out,
         )
+    }
+
+    /// How many signals answers were too short for since this was asked last.
+    pub(super) fn missing(&mut self) -> u64 {
+        std::mem::take(&mut self.missing)
     }
 
     /// The commands and their signals.
@@ -214,37 +213,6 @@ impl Poller {
     /// Somebody waits for the vehicle to stand still: its speed is asked for more often.
     pub(super) fn attend(&mut self, attended: bool) {
         self.attended = attended;
-    }
-
-    /// Every ECU that the profile knows, or all at once if it knows none, is told to forget its trouble codes (14).
-    /// Whoever calls this has the authority to, and knows that the vehicle stands still; [`Output::Cleared`] ends it.
-    pub(super) fn clear_codes(&mut self) {
-        let ecus = self.duties.ecus();
-        let askers = if ecus.is_empty() {
-            vec![self.duties.all()]
-        } else {
-            ecus
-        };
-        let request = Request::ClearDiagnosticInformation { group: ALL_CODES };
-        let left = askers.into_iter().map(|asker| Duty {
-            asker,
-            request: request.clone(),
-        });
-        self.clearing = Some(Clearing {
-            left: left.collect(),
-            cleared: 0,
-            refused: Vec::new(),
-        });
-    }
-
-    /// What is not asked yet of that is not asked any more.
-    pub(super) fn stop_clearing(&mut self) {
-        self.clearing = None;
-    }
-
-    /// Whether codes are being cleared.
-    pub(super) fn is_clearing(&self) -> bool {
-        self.clearing.is_some()
     }
 
     /// Nothing but the VIN is asked until it is known.
@@ -332,22 +300,6 @@ impl Poller {
         asked
     }
 
-    /// What has become of clearing codes.
-    fn cleared(&mut self) -> Option<Output> {
-        let clearing = self.clearing.take()?;
-        // What is there now is asked for.
-        self.duties.woke();
-        Some(Output::Cleared(match clearing.refused.as_slice() {
-            [] if clearing.cleared > 0 => Ok(clearing.cleared),
-            [] => Err("no ECU answers".to_owned()),
-            refused => Err(format!(
-                "{} cleared; {}",
-                clearing.cleared,
-                refused.join("; ")
-            )),
-        }))
-    }
-
     fn failure(&self, command: usize, why: String) -> Output {
         Output::Failed {
             command: self.table.commands()[command].name.clone(),
@@ -363,13 +315,17 @@ impl Poller {
         };
         if taken {
             self.open = Some(Open::Duty(duty));
-        } else if let (Request::ClearDiagnosticInformation { .. }, Some(clearing)) =
+            return;
+        }
+        if let (Request::ClearDiagnosticInformation { .. }, Some(clearing)) =
             (&duty.request, &mut self.clearing)
         {
             clearing
                 .refused
                 .push("it is being asked already".to_owned());
         }
+        let news = self.duties.over(&duty).map(Output::News);
+        self.outputs.extend(news);
     }
 
     /// When to poll again at the latest.
@@ -471,7 +427,8 @@ impl Poller {
             }
             answered.push(command);
             match self.table.decode(command, &payload, &mut readings) {
-                Ok(_) => {
+                Ok(outcome) => {
+                    self.missing += u64::from(outcome.missing);
                     if let Some(schedule) = &mut self.schedule[command] {
                         schedule.failures = 0;
                     }
@@ -524,7 +481,11 @@ impl Poller {
                 }
                 asker
             }
-            Some(Open::Duty(duty)) => Some(duty.asker),
+            Some(Open::Duty(duty)) => {
+                let news = self.duties.over(&duty).map(Output::News);
+                self.outputs.extend(news);
+                Some(duty.asker)
+            }
             None => None,
         };
         if let Some(asker) = asker {

@@ -2,7 +2,7 @@
 //! that read (21, 22), while the vehicle is awake by itself and its 12 V battery is not weak. A vehicle that falls asleep
 //! is waited for.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use isotp::{
     Address, Config, Link,
@@ -31,10 +31,22 @@ pub struct Scan {
     pub first: u16,
     /// To this one.
     pub last: u16,
+    /// Only these, where that is known from an earlier scan.
+    pub only: Option<BTreeSet<u16>>,
     /// Between an answer and the next request.
     pub pause: Duration,
     /// How long an answer may take.
     pub within: Duration,
+}
+
+impl Scan {
+    /// What is asked next, from this identifier on.
+    fn from(&self, next: u32) -> Option<u16> {
+        let next = u16::try_from(next).ok()?;
+        let wanted = self.only.as_ref();
+        let id = wanted.map_or(Some(next), |only| only.range(next..).next().copied());
+        id.filter(|id| *id <= self.last)
+    }
 }
 
 /// What an ECU says to an identifier.
@@ -120,7 +132,7 @@ pub async fn scan(
         }
         let awake = watch.state(now) != VehicleState::Asleep;
         if asked.is_none() && client.is_idle() && awake && now >= not_before {
-            let Some(id) = u16::try_from(next).ok().filter(|id| *id <= scan.last) else {
+            let Some(id) = scan.from(next) else {
                 return Ok(());
             };
             let request = match (scan.service, u8::try_from(id)) {

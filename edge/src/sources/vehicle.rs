@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use firmware_config::gateway::Interface;
 use isotp::uds::Vin;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared_protocol::{AssetKey, Record, Source};
 use vehicles::{Reading, dbc::Decoder, diagnostic::Table};
 
@@ -12,7 +12,7 @@ use super::{
     Context, Emitter, Letterbox,
     can::{Bus, BusError, Heard, Received},
     dongles::{Dongles, Lease},
-    duty::News,
+    duty::{Kept, News},
     obd::{Output, Poller},
     orders::Order,
     state::Watch,
@@ -219,7 +219,8 @@ impl Reader {
         let mut samples = Vec::new();
         for (decoder, emitter) in self.vehicle.decoders.iter().zip(&mut self.can) {
             self.readings.clear();
-            decoder.decode(frame.id(), frame.data(), &mut self.readings);
+            let outcome = decoder.decode(frame.id(), frame.data(), &mut self.readings);
+            self.counts.missing(outcome.missing.into());
             for reading in &self.readings {
                 let def = &decoder.signals()[reading.signal as usize].def;
                 self.watch.value(now, def, reading.raw);
@@ -276,10 +277,28 @@ impl Reader {
                 });
                 ("vehicle.dtc", what)
             })),
-            News::Snapshot { ecu, dtc, record } => records.push((
-                "vehicle.dtc.snapshot",
-                json!({ "ecu": text(ecu), "code": dtc.to_string(), "record": hex::encode(record) }),
-            )),
+            News::Kept { ecu, dtc, what } => {
+                let (kind, name, kept) = match what {
+                    Kept::Snapshot(record) => {
+                        ("vehicle.dtc.snapshot", "record", hex::encode(record).into())
+                    }
+                    Kept::Extended(record) => {
+                        ("vehicle.dtc.extended", "record", hex::encode(record).into())
+                    }
+                    Kept::Frame(values) => {
+                        let values = values.into_iter();
+                        let values = values
+                            .map(|(pid, value)| (format!("{pid:02X}"), hex::encode(value).into()));
+                        (
+                            "vehicle.dtc.snapshot",
+                            "pids",
+                            Value::Object(values.collect()),
+                        )
+                    }
+                };
+                let what = json!({ "ecu": text(ecu), "code": dtc.to_string(), name: kept });
+                records.push((kind, what));
+            }
         }
         for (kind, payload) in records {
             let recorded = self.record(context, kind, &payload).await;
@@ -375,6 +394,9 @@ impl Reader {
                     stopped.map_err(|error| BusError::Peer(error.to_string()))?;
                 }
             }
+        }
+        if let Some(poller) = &mut self.poller {
+            self.counts.missing(poller.missing());
         }
         Ok(())
     }

@@ -125,7 +125,7 @@ static DBC: Schema = Schema {
             "file",
             Kind::Path,
             "\"example.dbc\"",
-            "Path of the file; a relative one starts at the profile's folder.",
+            "Path of the file; a relative one starts at the profile's folder. Or the name of one that ships: tesla-model-3.",
         ),
         Key::required(
             "bus",
@@ -258,8 +258,8 @@ static COMMAND: Schema = Schema {
             "answer_length",
             Kind::Integer { min: 1, max: 4092 },
             "2",
-            "Bytes of the answer after the identifier. Service 22: that it is given says that the ECU takes several such \
-             identifiers in one request.",
+            "Bytes of the answer after the identifier, where every car's is the same. Service 22: several such identifiers are \
+             asked in one request; an ECU that does not take that is asked for each alone.",
         ),
         Key::table(
             "every",

@@ -163,6 +163,11 @@ impl House {
         Self::made(options, None, Habits::default()).await
     }
 
+    /// Like [`House::set_up`] where drivers and stations have these habits.
+    pub async fn with_habits(options: Options, habits: Habits) -> Result<Self> {
+        Self::made(options, None, habits).await
+    }
+
     /// Like [`House::set_up`] with the stations and the first meter of a depot file, whose limits the gateway holds, where drivers
     /// and stations have these habits. What the depot is rated for is signed by an installer of this folder.
     pub async fn of_depot(options: Options, file: &Path, habits: Habits) -> Result<Self> {
@@ -214,7 +219,7 @@ impl House {
         let migrate = ["database", "migrate", "--config", &config];
         process::output(&process::program("cloud-ingest")?, &migrate).await?;
         house.register(&config, &gateway_key).await?;
-        house.make_api_key(&config).await?;
+        house.make_api_key().await?;
         Ok(house)
     }
 
@@ -270,25 +275,18 @@ impl House {
         Ok(())
     }
 
-    /// A key for the cloud's API, new with each start and good for a day, in `api.key`.
-    async fn make_api_key(&self, config: &str) -> Result<()> {
-        let add = [
-            "key",
-            "add",
-            "--config",
-            config,
-            "--name",
-            "scripts/run",
-            "--hours",
-            "24",
-            "--permission",
-            "telemetry.read",
-            "--permission",
-            "gateways.read",
-            "--permission",
-            "commands.send",
-        ];
-        let key = process::output(&process::program("cloud-ingest")?, &add).await?;
+    /// A new key for the cloud's API, good for a day, with these permissions.
+    pub async fn key_for(&self, permissions: &[&str]) -> Result<String> {
+        let config = self.text("cloud.toml");
+        let mut add = vec!["key", "add", "--config", &config];
+        add.extend(["--name", "scripts/run", "--hours", "24"]);
+        add.extend(permissions.iter().flat_map(|one| ["--permission", one]));
+        process::output(&process::program("cloud-ingest")?, &add).await
+    }
+
+    /// A key for the cloud's API that only reads, new with each start, in `api.key`.
+    async fn make_api_key(&self) -> Result<()> {
+        let key = self.key_for(&["telemetry.read", "gateways.read"]).await?;
         let path = self.path("api.key");
         // Made anew, not overwritten: an older file may have let others read it.
         let _ = fs::remove_file(&path);

@@ -4,6 +4,7 @@ use std::{io::Write, path::PathBuf};
 
 use anyhow::Context;
 use clap::Parser;
+use isotp::uds::Dtc;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -17,8 +18,8 @@ use virtual_depot::{
 /// A simulated depot: electric cars on CAN buses, chargers and a meter, on loopback ports of this machine.
 ///
 /// Prints `ready DIR/depot.json` when everything listens. Reads lines from its standard input: `pause`, `resume`,
-/// `stop`, and of the stations that speak OCPP: `cut KEY` (its connection breaks), `power KEY` (it is without power for a
-/// moment), `finish` (all transactions end; says so when all of them were told and answered). Ends at `stop`, at the end of the input, at SIGTERM and at SIGINT: then nothing more is given to anybody and
+/// `stop`, and of cars and of the stations that speak OCPP: `cut KEY` (its connection breaks), `power KEY` (it is without power for a
+/// moment), `code CAR P0A1B-11` (its first ECU stores a trouble code), `codes CAR` (says which the car has), `finish` (all transactions end; says so when all of them were told and answered). Ends at `stop`, at the end of the input, at SIGTERM and at SIGINT: then nothing more is given to anybody and
 /// DIR/truth.jsonl is complete.
 #[derive(Parser)]
 struct Arguments {
@@ -130,12 +131,35 @@ async fn main() -> anyhow::Result<()> {
                     say(&format!("finished {told} {refused}"))?;
                 }
                 Some("") => {}
-                Some(other) => say(&asked(&depot, other))?,
+                Some(other) => match codes(&depot, other).await {
+                    Some(said) => say(&said)?,
+                    None => say(&asked(&depot, other))?,
+                },
             }
         }
     }
     let summary = depot.stop().await?;
     say(&summary.to_string())
+}
+
+/// Does what is asked of a car's trouble codes, if it is that.
+async fn codes(depot: &Handle, line: &str) -> Option<String> {
+    let mut words = line.split(' ');
+    let (verb, car) = (words.next()?, words.next()?);
+    if !["code", "codes"].contains(&verb) {
+        return None;
+    }
+    let Some(bus) = depot.car(car) else {
+        return Some(format!("`{line}`: no car has this key"));
+    };
+    if verb == "code" {
+        match words.next().unwrap_or_default().parse() {
+            Ok(dtc) => bus.store(dtc).await,
+            Err(error) => return Some(format!("`{line}`: {error}")),
+        }
+    }
+    let codes: Vec<String> = bus.codes().await.iter().map(Dtc::to_string).collect();
+    Some(format!("codes {car}: {}", codes.join(" ")))
 }
 
 /// Does what is asked of one station; what there is to say about it.
@@ -147,7 +171,9 @@ fn asked(depot: &Handle, line: &str) -> String {
             index.map(|index| depot.reboot(index)).is_some()
         }
         _ => {
-            return format!("`{line}` is not pause, resume, finish, cut KEY, power KEY or stop");
+            return format!(
+                "`{line}` is not pause, resume, finish, code CAR CODE, codes CAR, cut KEY, power KEY or stop"
+            );
         }
     };
     if done {

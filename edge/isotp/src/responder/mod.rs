@@ -56,6 +56,10 @@ pub struct Responder {
     pub information: BTreeMap<u8, Vec<u8>>,
     /// Services 03, 07 and 19: the trouble codes and their status.
     pub dtcs: Vec<DtcRecord>,
+    /// Service 19 04: what was kept when a code was stored, from the record's number on.
+    pub snapshots: BTreeMap<Dtc, Vec<u8>>,
+    /// Service 19 06: what is kept of a code besides, from the record's number on.
+    pub extended_data: BTreeMap<Dtc, Vec<u8>>,
     /// Service 0A.
     pub permanent_dtcs: Vec<Dtc>,
     /// Service 19: the status bits this ECU keeps.
@@ -232,17 +236,18 @@ impl Responder {
                 Ok([vec![0x0A, availability], list(&mut self.dtcs.iter())].concat())
             }
             ReadDtc::Snapshot { dtc, .. } | ReadDtc::ExtendedData { dtc, .. } => {
-                let sub = if matches!(read, ReadDtc::Snapshot { .. }) {
-                    0x04
+                let (sub, kept) = if matches!(read, ReadDtc::Snapshot { .. }) {
+                    (0x04, &self.snapshots)
                 } else {
-                    0x06
+                    (0x06, &self.extended_data)
                 };
                 let record = self
                     .dtcs
                     .iter()
                     .find(|record| record.dtc.to_uds() == dtc.to_uds())
                     .ok_or(Nrc::RequestOutOfRange)?;
-                Ok([vec![sub], list(&mut core::iter::once(record))].concat())
+                let kept = kept.get(&record.dtc).cloned().unwrap_or_default();
+                Ok([vec![sub], list(&mut core::iter::once(record)), kept].concat())
             }
         }
     }

@@ -7,6 +7,8 @@ use vehicles::profile::Command;
 
 use super::*;
 
+mod shipped;
+
 const PROFILE: &str = r#"
 [[command]]
 name = "speed"
@@ -76,6 +78,16 @@ struct Ecu {
 }
 
 impl Ecu {
+    /// Behind a connection, as the ECU sees it.
+    fn at(address: Address, responder: Responder) -> Self {
+        Self {
+            link: Link::new(Config::new(address).padded(0)).unwrap(),
+            responder,
+            most: 100,
+            asked: Vec::new(),
+        }
+    }
+
     fn new(number: u8) -> Self {
         let address = Address::obd_11(number).mirrored();
         let address = address.with_functional(FunctionalAddress::OBD_11);
@@ -87,12 +99,7 @@ impl Ecu {
         responder.data.insert(0x0101, vec![1, 2]);
         responder.data.insert(0x0102, vec![3]);
         responder.data.insert(0x0103, vec![4]);
-        Self {
-            link: Link::new(Config::new(address).padded(0)).unwrap(),
-            responder,
-            most: 100,
-            asked: Vec::new(),
-        }
+        Self::at(address, responder)
     }
 
     fn poll(&mut self, now: Duration) -> Vec<Frame> {
@@ -292,7 +299,7 @@ fn codes_are_cleared_when_that_is_ordered_and_read_again() {
         _ => None,
     });
     assert_eq!(cleared, Some(Ok(2)));
-    let clear = Request::ClearDiagnosticInformation { group: ALL_CODES };
+    let clear = Request::ClearDiagnosticInformation { group: 0xFF_FFFF };
     assert_eq!(asked(&ecus, &clear.encode().unwrap()), 2);
     assert!(asked(&ecus, &[0x19]) > rounds, "what is left is read");
     assert_eq!(asked(&ecus, &[0x14]), 2);
@@ -301,4 +308,18 @@ fn codes_are_cleared_when_that_is_ordered_and_read_again() {
     poller.stop_clearing();
     run(&mut poller, &mut ecus, 41, 20, awake);
     assert_eq!(asked(&ecus, &[0x14]), 2);
+}
+
+#[test]
+fn what_an_answer_is_too_short_for_is_missing_and_counted() {
+    let (mut poller, _) = Poller::new(Table::new(commands(PROFILE)).unwrap(), Duration::ZERO);
+    let mut ecus = [Ecu::new(0), Ecu::new(4)];
+    ecus[1].responder.data.insert(0x0101, vec![1]);
+    let said = run(&mut poller, &mut ecus, 1, 10, VehicleState::Driving);
+    let values = read(&poller, &said);
+    assert!(!values.contains_key("first"), "{values:?}");
+    assert_eq!((values["second"].0, values["third"].0), (3, 4));
+    let missing = poller.missing();
+    assert!((8..=11).contains(&missing), "{missing}");
+    assert_eq!(poller.missing(), 0);
 }

@@ -65,8 +65,8 @@ pub struct Command {
         skip_serializing_if = "Option::is_none"
     )]
     pub timeout: Option<Duration>,
-    /// Bytes of the answer after the identifier. Service 22: that it is given says that the ECU takes several such
-    /// identifiers in one request, whose answer could not be taken apart without it.
+    /// Bytes of the answer after the identifier, where every car's is the same. Service 22: several such identifiers are asked in
+    /// one request, whose answer could not be taken apart without it; an ECU that does not take that is asked for each alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_length: Option<u16>,
     /// How often it is asked.

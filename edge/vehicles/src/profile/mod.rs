@@ -103,7 +103,7 @@ pub struct Bus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DbcFile {
-    /// Path of the file; a relative one starts at the profile's folder.
+    /// Path of the file; a relative one starts at the profile's folder. Or the name of one that ships with the profiles.
     pub file: String,
     /// Name of the bus it describes.
     pub bus: String,

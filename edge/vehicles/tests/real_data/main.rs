@@ -8,4 +8,5 @@ mod adapter;
 mod data;
 mod dbc;
 mod kona;
+mod lengths;
 mod obdb;

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use isotp::{
     Address, Config, ConfigError, Frame, FunctionalAddress, Link, Output,
     responder::Responder,
-    uds::{Nrc, Vin, VinError},
+    uds::{Dtc, DtcRecord, DtcStatus, Nrc, VIN_DID, Vin, VinError},
 };
 
 use super::model::{EcuModel, Table};
@@ -174,6 +174,27 @@ impl Ecu {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// Stores a trouble code, confirmed and failing now, with what it keeps of that moment.
+    pub fn store(&mut self, dtc: Dtc) {
+        let record = DtcRecord {
+            dtc,
+            status: DtcStatus(0x09),
+        };
+        if self.responder.dtcs.iter().all(|known| known.dtc != dtc) {
+            self.responder.dtcs.push(record);
+        }
+        // Record 1 has one identifier, F190: the VIN. Record 1 of extended data: it occurred once.
+        let vin = self.responder.data.get(&VIN_DID).cloned();
+        let snapshot = [vec![1, 1, 0xF1, 0x90], vin.unwrap_or_default()].concat();
+        self.responder.snapshots.insert(dtc, snapshot);
+        self.responder.extended_data.insert(dtc, vec![1, 1]);
+    }
+
+    /// The trouble codes that it has.
+    pub fn codes(&self) -> impl Iterator<Item = Dtc> {
+        self.responder.dtcs.iter().map(|record| record.dtc)
     }
 
     /// Forgets all that is on its way: the tester is gone, or the ECU asleep.

@@ -9,8 +9,11 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use isotp::Frame;
-use tokio::{sync::mpsc, time::sleep_until};
+use isotp::{Frame, uds::Dtc};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep_until,
+};
 
 use super::{
     broadcast::Broadcasted,
@@ -57,6 +60,10 @@ pub(super) enum Event {
         frame: Frame,
     },
     DropReader,
+    /// The car's first ECU stores a trouble code.
+    Store(Dtc),
+    /// Which trouble codes the car's ECUs have.
+    Codes(oneshot::Sender<Vec<Dtc>>),
 }
 
 /// The way to a bus.
@@ -77,6 +84,19 @@ impl BusHandle {
         if self.events.try_send(Event::Tick(frames)).is_err() {
             tracing::warn!("a bus is too busy: frames are lost");
         }
+    }
+
+    /// Has the car's first ECU store a trouble code.
+    pub async fn store(&self, dtc: Dtc) {
+        // A stopped bus has no codes.
+        let _ = self.events.send(Event::Store(dtc)).await;
+    }
+
+    /// The trouble codes that the car's ECUs have.
+    pub async fn codes(&self) -> Vec<Dtc> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.events.send(Event::Codes(answer)).await;
+        answered.await.unwrap_or_default()
     }
 
     /// Closes the connection of the reader.
@@ -159,6 +179,15 @@ impl Bus {
                 for ecu in &mut self.ecus {
                     ecu.on_frame(now, &frame);
                 }
+            }
+            Event::Store(dtc) => {
+                if let Some(ecu) = self.ecus.first_mut() {
+                    ecu.store(dtc);
+                }
+            }
+            Event::Codes(answer) => {
+                // Whoever asked may be gone.
+                let _ = answer.send(self.ecus.iter().flat_map(Ecu::codes).collect());
             }
             Event::DropReader => {
                 self.ecus.iter_mut().for_each(Ecu::abort);

@@ -26,6 +26,7 @@ use crate::{
     bus::{
         ecu::EcuError,
         model::{self, Model, ModelError},
+        server::BusHandle,
     },
     car::Plan,
     devices::map::{self, Device, MapError},
@@ -270,7 +271,7 @@ impl Depot {
         let ticker = Ticker {
             shared: Arc::clone(&shared),
             model,
-            buses,
+            buses: buses.clone(),
             broadcasts,
             stations: starting.stations,
         };
@@ -278,6 +279,7 @@ impl Depot {
         Ok(Handle {
             shared,
             description,
+            buses,
             plugs: starting.plugs,
             sessions,
         })
@@ -316,6 +318,7 @@ fn check(config: &Config) -> Result<(), DepotError> {
 pub struct Handle {
     shared: Arc<Shared>,
     description: Description,
+    buses: Vec<BusHandle>,
     plugs: Plugs,
     sessions: Arc<SessionLog>,
 }
@@ -341,6 +344,13 @@ impl Handle {
         if let Some(charger) = self.shared.world().chargers.get_mut(charger) {
             charger.reboot(REBOOT_SECONDS);
         }
+    }
+
+    /// The bus of the car with this key.
+    pub fn car(&self, asset: &str) -> Option<&BusHandle> {
+        let cars = &self.description.cars;
+        let index = cars.iter().position(|car| car.asset == asset)?;
+        self.buses.get(index)
     }
 
     /// The stations that speak OCPP.

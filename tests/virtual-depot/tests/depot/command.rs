@@ -80,7 +80,7 @@ fn lines_pause_resume_and_stop() {
     running.say("hello\n");
     assert_eq!(
         running.line(),
-        "`hello` is not pause, resume, finish, cut KEY, power KEY or stop"
+        "`hello` is not pause, resume, finish, code CAR CODE, codes CAR, cut KEY, power KEY or stop"
     );
     running.say("resume\n");
     assert_eq!(running.line(), "resumed");
