@@ -123,7 +123,8 @@ async fn a_plan_is_kept_without_the_cloud_until_it_ends() {
     let mut house = House::of_depot(options, &file, habits).await.unwrap();
     house.start_cloud().await.unwrap();
     house.start_edge().unwrap();
-    let (http, key) = (house.http(), house.api_key().unwrap());
+    let permissions = ["commands.send", "gateways.read", "telemetry.read"];
+    let (http, key) = (house.http(), house.key_for(&permissions).await.unwrap());
 
     // From the moment at which all are limited the breaker holds. The demand stands against the contract.
     let most = Cell::new(0.0);
