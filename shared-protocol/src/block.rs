@@ -301,7 +301,12 @@ impl<'a> SealedBlock<'a> {
             /// What a decompressor needs to work, 150 kB: taken once, not for each block.
             static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
         }
-        let wrong = |e: std::io::Error| OpenError::Content(format!("content: {e}"));
+        let wrong = |why: &str| {
+            OpenError::Content(format!(
+                "the content is not the {} bytes it was announced as{why}",
+                self.content_len
+            ))
+        };
         // One byte more than announced would be refused; pages that nothing is written to are never taken.
         let plain = DECOMPRESSOR.with_borrow_mut(|kept| {
             let decompressor = match kept {
@@ -310,14 +315,11 @@ impl<'a> SealedBlock<'a> {
             };
             decompressor.decompress(self.packed, self.content_len)
         });
-        let plain = plain.map_err(wrong)?;
+        let plain = plain.map_err(|error: std::io::Error| wrong(&format!(": {error}")))?;
         if plain.len() == self.content_len {
             Ok(plain)
         } else {
-            Err(OpenError::Content(format!(
-                "the content is not the {} bytes it was announced as",
-                self.content_len
-            )))
+            Err(wrong(""))
         }
     }
 }
