@@ -60,6 +60,12 @@ impl Rows {
         &self.shapes
     }
 
+    /// The times of all rows, in microseconds since 1970.
+    pub(crate) fn times(&self) -> impl Iterator<Item = i64> {
+        let wide = self.wide.iter().map(|row| row.time_us);
+        wide.chain(self.extra.iter().map(|row| row.time_us))
+    }
+
     /// The slots of a row, ascending.
     pub(crate) fn slots_of(&self, row: &WideRow) -> &[u16] {
         &self.shapes[row.shape as usize]
@@ -137,13 +143,14 @@ impl Rows {
         let length = self.shapes[shape as usize].len();
         let begin = self.steps.len();
         let count = times.len();
-        self.wide.extend((0..count).zip(times).map(|(place, time_us)| WideRow {
-            asset,
-            source,
-            time_us,
-            shape,
-            first: begin + place * length,
-        }));
+        self.wide
+            .extend((0..count).zip(times).map(|(place, time_us)| WideRow {
+                asset,
+                source,
+                time_us,
+                shape,
+                first: begin + place * length,
+            }));
         self.steps.resize(begin + count * length, 0);
         &mut self.steps[begin..]
     }

@@ -20,6 +20,7 @@ use crate::{
     command,
     copy::CopyRows,
     decode::{Number, Rows},
+    micros::Micros,
     ranges::Ranges,
     rollup::Minutes,
     trouble::Trouble,
@@ -307,6 +308,12 @@ pub(crate) async fn ledgers(
         .map(|stream| ledgers[stream].to_sql())
         .collect();
     let column = |of: fn(&Tally) -> i64| -> Vec<i64> { tallies.values().map(of).collect() };
+    let times = |of: fn((i64, i64)) -> i64| -> Vec<Option<Micros>> {
+        let times = tallies.values().map(|tally| tally.times_us);
+        times
+            .map(|times| times.map(|times| Micros(of(times))))
+            .collect()
+    };
     let statement = tx
         .prepare_cached(include_str!("../../queries/update_ledgers.sql"))
         .await?;
@@ -322,6 +329,8 @@ pub(crate) async fn ledgers(
             &column(|tally| tally.dropped),
             &column(|tally| tally.quarantined),
             &column(|tally| tally.unplaced),
+            &times(|(first, _)| first),
+            &times(|(_, last)| last),
         ],
     )
     .await?;
