@@ -187,6 +187,25 @@ impl<'a> Reader<'a> {
         self.take(length).map(unzigzag)
     }
 
+    /// Takes these bits, so many, and the [`Reader::take_whole`] after them, when it is these bits that come next and all of it is at
+    /// hand; else nothing is taken.
+    #[inline]
+    pub(crate) fn take_whole_after(&mut self, bits: u64, count: u32) -> Option<i64> {
+        if self.held < 56 {
+            self.fill();
+        }
+        let left = self.held.checked_sub(count + 6)?;
+        let next = self.rest >> left;
+        if next >> 6 & ((1 << count) - 1) != bits {
+            return None;
+        }
+        // 63 stands for more than is ever held.
+        let length = (next & 63) as u32;
+        let left = left.checked_sub(length)?;
+        self.held = left;
+        Some(unzigzag(self.rest >> left & ((1 << length) - 1)))
+    }
+
     /// Whether nothing is left but the zeros that fill up the last byte.
     pub(crate) fn at_end(&mut self) -> bool {
         self.fill();
@@ -230,6 +249,33 @@ mod tests {
                 prop_assert_eq!(reader.take_gamma(), Some(small(value, bits.max(1))));
                 prop_assert_eq!(reader.take_rice(shift), Some(small(value, bits)));
                 prop_assert_eq!(reader.take(64 - bits), Some(small(value, bits)));
+            }
+            prop_assert!(reader.at_end());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn several_at_once_are_the_same(values in proptest::collection::vec((any::<i64>(), 0u32..64, any::<bool>()), 0..60)) {
+            let mut writer = Writer::default();
+            for &(value, bits, is_other) in &values {
+                writer.put(if is_other { 0b101 } else { 0b110 }, 3);
+                writer.put_whole(value >> bits);
+            }
+            let bytes = writer.finish();
+            let mut reader = Reader::new(&bytes);
+            for &(value, bits, is_other) in &values {
+                let found = match reader.take_whole_after(0b110, 3) {
+                    Some(value) => {
+                        prop_assert!(!is_other);
+                        Some(value)
+                    }
+                    None => {
+                        prop_assert_eq!(reader.take(3), Some(if is_other { 0b101 } else { 0b110 }));
+                        reader.take_whole()
+                    }
+                };
+                prop_assert_eq!(found, Some(value >> bits));
             }
             prop_assert!(reader.at_end());
         }

@@ -207,27 +207,34 @@ impl<'a> SealedBlock<'a> {
     /// Reads frame and header.
     pub fn open(bytes: &'a [u8]) -> Result<Self, OpenError> {
         let envelope = Envelope::open(bytes, Kind::Block)?;
-        let content = |what: &str| OpenError::Content(what.to_owned());
-        let mut body = envelope.body();
-        let len = varint::take_count(&mut body)
-            .filter(|&len| len <= MAX_HEADER)
-            .ok_or_else(|| content("no header"))?;
-        let (header, mut rest) = body.split_at(len);
+        let (header, content_len, packed) = parts(envelope)?;
+        let len = header.len();
         let (header, used) = bincode::decode_from_slice::<BlockHeader, _>(header, config())
             .map_err(|e| OpenError::Content(format!("header: {e}")))?;
         if used != len {
-            return Err(content("something follows the header"));
+            return Err(OpenError::Content(
+                "something follows the header".to_owned(),
+            ));
         }
-        let content_len = varint::take(&mut rest)
-            .and_then(|len| usize::try_from(len).ok())
-            .filter(|&len| len <= MAX_CONTENT)
-            .ok_or_else(|| content("the content is announced too long"))?;
         Ok(Self {
             header,
             digest: envelope.digest(),
             envelope,
             content_len,
-            packed: rest,
+            packed,
+        })
+    }
+
+    /// The same of bytes that were opened before, with the header and the digest that were found: neither is computed twice.
+    pub fn again(bytes: &'a [u8], header: BlockHeader, digest: Digest) -> Result<Self, OpenError> {
+        let envelope = Envelope::again(bytes)?;
+        let (_, content_len, packed) = parts(envelope)?;
+        Ok(Self {
+            header,
+            digest,
+            envelope,
+            content_len,
+            packed,
         })
     }
 
@@ -301,7 +308,12 @@ impl<'a> SealedBlock<'a> {
             /// What a decompressor needs to work, 150 kB: taken once, not for each block.
             static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
         }
-        let wrong = |e: std::io::Error| OpenError::Content(format!("content: {e}"));
+        let wrong = |why: &str| {
+            OpenError::Content(format!(
+                "the content is not the {} bytes it was announced as{why}",
+                self.content_len
+            ))
+        };
         // One byte more than announced would be refused; pages that nothing is written to are never taken.
         let plain = DECOMPRESSOR.with_borrow_mut(|kept| {
             let decompressor = match kept {
@@ -310,16 +322,28 @@ impl<'a> SealedBlock<'a> {
             };
             decompressor.decompress(self.packed, self.content_len)
         });
-        let plain = plain.map_err(wrong)?;
+        let plain = plain.map_err(|error: std::io::Error| wrong(&format!(": {error}")))?;
         if plain.len() == self.content_len {
             Ok(plain)
         } else {
-            Err(OpenError::Content(format!(
-                "the content is not the {} bytes it was announced as",
-                self.content_len
-            )))
+            Err(wrong(""))
         }
     }
+}
+
+/// The header, the length of the content, and the content.
+fn parts(envelope: Envelope<'_>) -> Result<(&[u8], usize, &[u8]), OpenError> {
+    let content = |what: &str| OpenError::Content(what.to_owned());
+    let mut body = envelope.body();
+    let len = varint::take_count(&mut body)
+        .filter(|&len| len <= MAX_HEADER)
+        .ok_or_else(|| content("no header"))?;
+    let (header, mut rest) = body.split_at(len);
+    let content_len = varint::take(&mut rest)
+        .and_then(|len| usize::try_from(len).ok())
+        .filter(|&len| len <= MAX_CONTENT)
+        .ok_or_else(|| content("the content is announced too long"))?;
+    Ok((header, content_len, rest))
 }
 
 fn config() -> impl bincode::config::Config {

@@ -363,6 +363,8 @@ pub(crate) fn pack(body: &SampleBody) -> Vec<u8> {
 }
 
 const CUT: Damaged = Damaged("they end too early");
+/// How most columns of a short block begin: the next number, times as before, rule [`CONSTANT`], no other column.
+const STILL: (u64, u32) = (0b110_0000, 7);
 
 fn take_rule(input: &mut Reader<'_>) -> Result<Rule, Damaged> {
     let number = input.take(4).ok_or(CUT)? as usize;
@@ -457,14 +459,18 @@ pub(crate) fn unpack(bytes: &[u8], announced: usize) -> Result<SampleBody, Damag
     let (mut next, mut times) = (0u32, 0u32);
     body.raws.reserve_exact(announced);
     for index in 0..take_count(&mut input, announced)? {
-        let skipped = input.take_gamma().ok_or(CUT)?;
+        let still = input.take_whole_after(STILL.0, STILL.1);
+        let skipped = match still {
+            Some(_) => 0,
+            None => input.take_gamma().ok_or(CUT)?,
+        };
         let column = u32::try_from(skipped)
             .ok()
             .and_then(|skipped| next.checked_add(skipped))
             .filter(|&column| column < u32::MAX)
             .ok_or(Damaged("the number of a column is too large"))?;
         next = column + 1;
-        if input.take(1).ok_or(CUT)? == 0 {
+        if still.is_none() && input.take(1).ok_or(CUT)? == 0 {
             times = u32::try_from(input.take_gamma().ok_or(CUT)?).unwrap_or(u32::MAX);
         }
         let count = body
@@ -475,6 +481,11 @@ pub(crate) fn unpack(bytes: &[u8], announced: usize) -> Result<SampleBody, Damag
         left = left
             .checked_sub(count)
             .ok_or(Damaged("there are more of them than announced"))?;
+        if let Some(value) = still {
+            body.add(column, times);
+            body.raws.resize(body.raws.len() + count, value);
+            continue;
+        }
         let rule = take_rule(&mut input)?;
         let reference = if input.take(1).ok_or(CUT)? == 1 {
             let back = take_count(&mut input, index)? + 1;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use platform::{Clock, Register};
 use shared_protocol::{GatewayId, VerifyingKey};
+use telemetry::read;
 
 use super::{Failure, Where};
 
@@ -40,6 +41,11 @@ pub(super) enum Command {
     },
     /// List the gateways.
     List {
+        #[command(flatten)]
+        place: Where,
+    },
+    /// List the boots of gateways whose samples wait because nobody knows their time, with what the boots before and after say of it.
+    Unplaced {
         #[command(flatten)]
         place: Where,
     },
@@ -103,6 +109,22 @@ pub(super) async fn run(command: Command) -> Result<ExitCode, Failure> {
                 println!(
                     "{:<32}  {:<24}  {:>4}  {state}",
                     gateway.name, gateway.organization, gateway.keys
+                );
+            }
+        }
+        Command::Unplaced { place } => {
+            let client = place.connect().await?.system().await?;
+            println!(
+                "{:<32}  {:<16}  {:>7}  {:>9}  {:<20}  {:<20}",
+                "GATEWAY", "BOOT", "BLOCKS", "SAMPLES", "AFTER", "BEFORE"
+            );
+            for boot in read::unplaced(&client).await? {
+                let after = boot
+                    .after
+                    .map_or_else(|| "-".to_owned(), |after| format!("{after:.0}"));
+                println!(
+                    "{:<32}  {:<16}  {:>7}  {:>9}  {after:<20}  {:<20.0}",
+                    boot.gateway, boot.boot, boot.blocks, boot.samples, boot.before
                 );
             }
         }

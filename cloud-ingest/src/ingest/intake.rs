@@ -46,7 +46,7 @@ pub(crate) struct Intake {
     ready: Notify,
     /// Something was taken away.
     room: Notify,
-    batch: usize,
+    size: Mutex<Size>,
     wait: Duration,
     batch_bytes: usize,
 }
@@ -56,6 +56,32 @@ const BATCH_BYTES: usize = 8 << 20;
 
 /// Bytes of one gateway in it. Two hundred blocks of a second are less; whoever has more would have others wait for it.
 const SHARE: usize = 1 << 20;
+
+/// How long a transaction should take at most: whatever comes meanwhile of the same gateways waits for it, live blocks too.
+const LONG: Duration = Duration::from_millis(300);
+
+/// How many items a transaction has, so that it is over soon: as many as are configured where that is so, down to a quarter of
+/// them. With fewer the price of a COMMIT would be all there is.
+#[derive(Debug)]
+struct Size {
+    most: usize,
+    now: usize,
+}
+
+impl Size {
+    const fn new(most: usize) -> Self {
+        Self { most, now: most }
+    }
+
+    /// A transaction of so many items took so long.
+    fn took(&mut self, items: usize, time: Duration) {
+        if time > LONG {
+            self.now = (self.now / 2).max(self.most / 4).max(1);
+        } else if time < LONG / 2 && items >= self.now {
+            self.now = (self.now + self.now / 8 + 1).min(self.most);
+        }
+    }
+}
 
 /// A batch whose gateways go on when it is dropped, whatever happened to it.
 pub(crate) struct Work<'a> {
@@ -86,7 +112,7 @@ impl Intake {
             known: Mutex::default(),
             ready: Notify::new(),
             room: Notify::new(),
-            batch: config.batch,
+            size: Mutex::new(Size::new(config.batch)),
             wait: config.batch_wait,
             batch_bytes: BATCH_BYTES,
         }
@@ -131,11 +157,12 @@ impl Intake {
     pub(crate) async fn next(&self, stop: &CancellationToken) -> Option<Work<'_>> {
         loop {
             self.ready_for(1, None, stop).await?;
-            self.ready_for(self.batch, Some(Instant::now() + self.wait), stop)
+            let size = self.size().now;
+            self.ready_for(size, Some(Instant::now() + self.wait), stop)
                 .await?;
             let batch: Batch<Item> = {
                 let mut queue = self.queue();
-                let batch = queue.take(self.batch, self.batch_bytes);
+                let batch = queue.take(size, self.batch_bytes);
                 if queue.ready() > 0 {
                     self.ready.notify_one();
                 }
@@ -181,6 +208,15 @@ impl Intake {
         }
     }
 
+    /// Says how long a transaction of so many items took.
+    pub(crate) fn took(&self, items: usize, time: Duration) {
+        self.size().took(items, time);
+    }
+
+    fn size(&self) -> MutexGuard<'_, Size> {
+        self.size.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue<Item>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -195,6 +231,30 @@ impl Load for Intake {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_transactions_become_shorter_and_short_ones_grow_again() {
+        let (long, short) = (LONG * 2, LONG / 10);
+        let mut size = Size::new(256);
+        size.took(256, LONG);
+        assert_eq!(size.now, 256);
+        for expected in [128, 64, 64] {
+            size.took(256, long);
+            assert_eq!(size.now, expected);
+        }
+        size.took(10, short);
+        assert_eq!(
+            size.now, 64,
+            "that it was short says nothing of larger ones"
+        );
+        for _ in 0..20 {
+            size.took(256, short);
+        }
+        assert_eq!(size.now, 256);
+        let mut least = Size::new(1);
+        least.took(1, long);
+        assert_eq!(least.now, 1);
+    }
 
     #[tokio::test]
     async fn invented_names_share_a_turn() {

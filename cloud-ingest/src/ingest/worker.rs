@@ -61,7 +61,9 @@ impl<S: Store> Worker<S> {
                 .collect();
             let begun = std::time::Instant::now();
             let done = self.store.ingest(deliveries).await;
-            metrics::batch(items.len(), begun.elapsed());
+            let took = begun.elapsed();
+            metrics::batch(items.len(), took);
+            self.intake.took(items.len(), took);
             if done.settled.iter().any(|settled| *settled) {
                 self.status.committed();
             }

@@ -1,11 +1,11 @@
 //! Rows for `COPY … FROM STDIN BINARY` (PostgreSQL manual, COPY, "Binary Format").
 
-use std::pin::pin;
+use std::pin::Pin;
 
 use bytes::Bytes;
 use deadpool_postgres::Transaction;
 use futures::SinkExt as _;
-use tokio_postgres::Statement;
+use tokio_postgres::{CopyInSink, Statement};
 
 use crate::trouble::Trouble;
 
@@ -13,8 +13,10 @@ use crate::trouble::Trouble;
 pub(crate) const EPOCH_2000_US: i64 = 946_684_800_000_000;
 /// Signature, flags, length of the extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// How much goes into one message.
-const MESSAGE: usize = 256 * 1024;
+/// What ends the rows.
+const END: &[u8] = &(-1i16).to_be_bytes();
+/// How much goes into one message, about: what a processor keeps near, and allocators keep at all.
+pub(crate) const MESSAGE: usize = 64 * 1024;
 
 /// Rows in the binary format.
 #[derive(Debug)]
@@ -26,15 +28,8 @@ pub(crate) struct CopyRows {
 impl CopyRows {
     /// No rows yet.
     pub(crate) fn new() -> Self {
-        Self::with_room(16 * 1024)
-    }
-
-    /// No rows yet, and room for so many bytes of them.
-    pub(crate) fn with_room(bytes: usize) -> Self {
-        let mut header = Vec::with_capacity(bytes + HEADER.len());
-        header.extend_from_slice(HEADER);
         Self {
-            bytes: header,
+            bytes: Vec::with_capacity(16 * 1024),
             rows: 0,
         }
     }
@@ -93,43 +88,51 @@ impl CopyRows {
             return Ok(());
         }
         let statement = tx.prepare_cached(&sql(target)).await?;
-        self.send_by(tx, target, &statement).await
-    }
-
-    /// The same for a target that depends on the data: what gateways choose must not fill a connection with statements.
-    pub(crate) async fn send_once(self, tx: &Transaction<'_>, target: &str) -> Result<(), Trouble> {
-        if self.rows == 0 {
-            return Ok(());
-        }
-        let statement = tx.prepare(&sql(target)).await?;
-        self.send_by(tx, target, &statement).await
-    }
-
-    async fn send_by(
-        mut self,
-        tx: &Transaction<'_>,
-        target: &str,
-        statement: &Statement,
-    ) -> Result<(), Trouble> {
-        self.bytes.extend_from_slice(&(-1i16).to_be_bytes());
-        let mut bytes = Bytes::from(self.bytes);
-        let mut sink = pin!(tx.copy_in::<_, Bytes>(statement).await?);
-        while !bytes.is_empty() {
-            sink.feed(bytes.split_to(MESSAGE.min(bytes.len()))).await?;
-        }
-        let taken = sink.finish().await?;
-        if taken == self.rows {
-            Ok(())
-        } else {
-            Err(Trouble::Miscount {
-                what: target.to_owned(),
-                sent: self.rows,
-                taken,
-            })
-        }
+        let mut copying = Copying::begin(tx, &statement).await?;
+        copying.send(self.bytes.into()).await?;
+        copying.finish(target, self.rows).await
     }
 }
 
-fn sql(target: &str) -> String {
+/// A COPY under way, in pieces: the database takes one while the next is made.
+pub(crate) struct Copying(Pin<Box<CopyInSink<Bytes>>>);
+
+impl Copying {
+    /// Begins it, by a statement of [`sql`].
+    pub(crate) async fn begin(
+        tx: &Transaction<'_>,
+        statement: &Statement,
+    ) -> Result<Self, Trouble> {
+        let mut sink = Box::pin(tx.copy_in::<_, Bytes>(statement).await?);
+        sink.feed(Bytes::from_static(HEADER)).await?;
+        Ok(Self(sink))
+    }
+
+    /// Sends whole rows.
+    pub(crate) async fn send(&mut self, mut rows: Bytes) -> Result<(), Trouble> {
+        while !rows.is_empty() {
+            let piece = rows.split_to(MESSAGE.min(rows.len()));
+            self.0.feed(piece).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends it; so many rows were sent.
+    pub(crate) async fn finish(mut self, target: &str, sent: u64) -> Result<(), Trouble> {
+        self.0.feed(Bytes::from_static(END)).await?;
+        let taken = self.0.as_mut().finish().await?;
+        if taken == sent {
+            return Ok(());
+        }
+        Err(Trouble::Miscount {
+            what: target.to_owned(),
+            sent,
+            taken,
+        })
+    }
+}
+
+/// The statement that copies into a table and columns.
+pub(crate) fn sql(target: &str) -> String {
     format!("COPY {target} FROM STDIN BINARY")
 }

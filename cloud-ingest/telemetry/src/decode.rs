@@ -4,15 +4,17 @@
 //! instant, each further one begins a further row, so that nothing is left out and nothing overwritten.
 
 mod body;
+mod pattern;
+mod rows;
 mod single;
-
-use std::ops::Range;
 
 use jiff::Timestamp;
 use shared_protocol::{Encoding, Record, SampleBody, SignalId};
 
 pub(crate) use self::{
     body::rows,
+    pattern::{Pattern, pattern},
+    rows::{Cell, ExtraRow, Number, Rows, WideRow},
     single::{Checked, Stored, check_one, rows_of},
 };
 use crate::{
@@ -45,14 +47,6 @@ impl Times {
         self.at(mono_us.saturating_add(offset_us))
     }
 
-    /// The same of a sample of a column, which an error names.
-    fn of_column(self, mono_us: i64, offset_us: i64, plan: &ColumnPlan) -> Result<i64, String> {
-        self.wall(mono_us, offset_us).map_err(|why| {
-            let column = &plan.column;
-            format!("{} {}: {why}", column.asset, column.def.signal.name())
-        })
-    }
-
     /// A wall time; an error says why it cannot be true.
     pub(crate) fn at(self, wall: i64) -> Result<i64, String> {
         if (LEAST_US..=self.greatest).contains(&wall) {
@@ -64,50 +58,6 @@ impl Times {
             "{shown} cannot be its time: it is before 2000 or more than a day ahead"
         ))
     }
-}
-
-/// One value of a wide row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cell {
-    pub(crate) slot: u16,
-    pub(crate) steps: i64,
-}
-
-/// One row of `telemetry.sample`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct WideRow {
-    pub(crate) asset: i32,
-    pub(crate) source: i16,
-    pub(crate) time_us: i64,
-    /// Its cells in [`Rows::cells`], ascending by slot.
-    pub(crate) cells: Range<usize>,
-}
-
-/// One row of `telemetry.extra`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct ExtraRow {
-    pub(crate) asset: i32,
-    pub(crate) source: i16,
-    pub(crate) signal: i32,
-    pub(crate) time_us: i64,
-    pub(crate) number: Number,
-}
-
-/// What a narrow row holds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Number {
-    /// The raw integer.
-    Raw(i64),
-    /// The value itself.
-    Value(f64),
-}
-
-/// The rows of a block.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Rows {
-    pub(crate) wide: Vec<WideRow>,
-    pub(crate) cells: Vec<Cell>,
-    pub(crate) extra: Vec<ExtraRow>,
 }
 
 /// Why samples cannot be opened yet.
@@ -179,13 +129,6 @@ fn impossible<T>(plan: &ColumnPlan, raw: i64, range: &str) -> Result<T, String> 
 
 fn unknown<T>(signal: SignalId) -> Result<T, String> {
     Err(format!("signal {signal} is not in the catalogue"))
-}
-
-impl Rows {
-    /// The cells of a row.
-    pub(crate) fn cells_of(&self, row: &WideRow) -> &[Cell] {
-        &self.cells[row.cells.clone()]
-    }
 }
 
 /// Whether samples could be rows, times apart: for a block whose boot does not know the time yet.
@@ -312,10 +255,7 @@ mod tests {
         let found: Vec<_> = rows
             .wide
             .iter()
-            .map(|row| {
-                let steps: Vec<_> = rows.cells_of(row).iter().map(|cell| cell.steps).collect();
-                (row.asset, row.time_us - NOW, steps)
-            })
+            .map(|row| (row.asset, row.time_us - NOW, rows.steps_of(row).to_vec()))
             .collect();
         assert_eq!(
             found,
@@ -438,11 +378,12 @@ mod tests {
                 .collect();
             let mut found = Vec::new();
             for row in &rows.wide {
-                let cells = rows.cells_of(row);
-                prop_assert!(!cells.is_empty());
-                prop_assert!(cells.windows(2).all(|pair| pair[0].slot < pair[1].slot));
-                for cell in cells {
-                    found.push((row.asset, format!("{:?}", Target::Wide(cell.slot)), row.time_us, cell.steps));
+                let (slots, steps) = (rows.slots_of(row), rows.steps_of(row));
+                prop_assert!(!slots.is_empty());
+                prop_assert_eq!(slots.len(), steps.len());
+                prop_assert!(slots.windows(2).all(|pair| pair[0] < pair[1]));
+                for (&slot, &steps) in slots.iter().zip(steps) {
+                    found.push((row.asset, format!("{:?}", Target::Wide(slot)), row.time_us, steps));
                 }
             }
             for row in &rows.extra {

@@ -89,7 +89,7 @@ pub const TABLE: [Metric; 8] = [
         labels: &[],
         kind: Kind::Counter,
         cause: "Blocks that had waited without wall time were expanded, because their boot learnt the time.",
-        action: "None. telemetry.unplaced grows instead: gateways have no clock; give them NTP or an RTC.",
+        action: "None. telemetry.unplaced grows instead (`cloud-ingest gateway unplaced` lists it): gateways have no clock; give them NTP or an RTC.",
     },
     Metric {
         name: ROLLED_UP,

@@ -11,7 +11,6 @@ use utoipa::ToSchema;
 
 use crate::{
     copy::CopyRows,
-    decode::Rows,
     metrics,
     micros::Micros,
     storage::StorageError,
@@ -79,20 +78,21 @@ impl Resolution {
 
 /// The minutes of rows: source, asset, begin in microseconds since 1970.
 #[derive(Debug, Default)]
-pub(crate) struct Minutes(BTreeSet<(i16, i32, i64)>);
+pub(crate) struct Minutes(Vec<(i16, i32, i64)>);
 
 impl Minutes {
-    /// Adds those of a block's rows, which are ordered by asset, source and time.
-    pub(crate) fn add(&mut self, rows: &Rows) {
-        let mut last = None;
-        for row in &rows.wide {
-            let minute = row.time_us - row.time_us.rem_euclid(MINUTE_US);
-            let mark = (row.source, row.asset, minute);
-            if last != Some(mark) {
-                last = Some(mark);
-                self.0.insert(mark);
+    /// Adds those of an asset's source, given the times of all its rows.
+    pub(crate) fn add(&mut self, (asset, source): (i32, i16), times: impl Iterator<Item = i64>) {
+        let first = self.0.len();
+        for time_us in times {
+            let mark = (source, asset, time_us - time_us.rem_euclid(MINUTE_US));
+            if self.0.last() != Some(&mark) {
+                self.0.push(mark);
             }
         }
+        // Blocks come in any order: each minute is marked once.
+        self.0[first..].sort_unstable();
+        self.0.dedup();
     }
 
     /// The marks, as rows of `telemetry.dirty`.

@@ -38,6 +38,17 @@ pub(crate) struct Tally {
     pub(crate) dropped: i64,
     pub(crate) quarantined: i64,
     pub(crate) unplaced: i64,
+    /// The first and the last time of what came with its time, in microseconds since 1970.
+    pub(crate) times_us: Option<(i64, i64)>,
+}
+
+impl Tally {
+    fn count_times(&mut self, times: impl Iterator<Item = i64>) {
+        for time in times {
+            let (first, last) = self.times_us.unwrap_or((time, time));
+            self.times_us = Some((first.min(time), last.max(time)));
+        }
+    }
 }
 
 /// Step 6 of a sample's life: writes a batch. `may_keep` says whether a gateway may add one more block to the quarantine.
@@ -241,6 +252,11 @@ fn tallies(batch: &Batch<'_, '_>) -> BTreeMap<(i64, i16), Tally> {
                 tally.blocks += written.numbers().count() as i64;
             }
             tally.thinned += i64::from(header.thinned);
+            match written.work {
+                Work::Samples(rows) => tally.count_times(rows.times()),
+                Work::Records(rows) => tally.count_times(rows.times_us.iter().copied()),
+                _ => {}
+            }
         }
         match written.work {
             Work::Columns(..) | Work::Samples(_) | Work::Records(_) => tally.samples += samples,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 
-use super::known::AssetSource;
+use super::{known::AssetSource, sources::Placed};
 use crate::{
     decode::{Number, Rows},
     layout::layout,
@@ -29,9 +29,10 @@ pub(crate) type Latest<V> = BTreeMap<AssetSource, Values<V>>;
 /// What a batch brings.
 #[derive(Debug, Default)]
 pub(crate) struct LatestValues {
-    /// By slot.
-    wide: HashMap<AssetSource, Vec<Option<Last<i64>>>>,
+    wide: Latest<i64>,
     extra: HashMap<AssetSource, BTreeMap<i32, Last<Number>>>,
+    /// By slot: what is being put together of one asset's source.
+    slots: Vec<Option<Last<i64>>>,
 }
 
 impl PartialOrd for Number {
@@ -46,29 +47,54 @@ impl PartialOrd for Number {
 }
 
 impl LatestValues {
-    /// Adds the rows of a block.
-    pub(crate) fn add(&mut self, rows: &Rows) {
-        let slots = layout().slots.len();
-        let same = |a: &crate::decode::WideRow, b: &crate::decode::WideRow| {
-            (a.asset, a.source) == (b.asset, b.source)
-        };
-        for rows_of_one in rows.wide.chunk_by(same) {
-            let key = (rows_of_one[0].asset, rows_of_one[0].source);
-            let values = self.wide.entry(key).or_insert_with(|| vec![None; slots]);
-            for row in rows_of_one {
-                for cell in rows.cells_of(row) {
-                    let new = Some(Last {
-                        time_us: row.time_us,
-                        value: cell.steps,
-                    });
-                    // None is less than any.
-                    let old = &mut values[usize::from(cell.slot)];
-                    if *old < new {
-                        *old = new;
+    /// Adds the wide rows of an asset's source, all of them.
+    pub(crate) fn add(&mut self, key: AssetSource, rows: &[Placed<'_>]) {
+        let slots = &layout().slots;
+        self.slots.resize(slots.len(), None);
+        // Of rows with values in the same slots a later one leaves nothing of an earlier one.
+        let mut newest: Option<Placed<'_>> = None;
+        for &row in rows {
+            match newest {
+                Some(other) if other.slots() == row.slots() && other.time_us() != row.time_us() => {
+                    if other.time_us() < row.time_us() {
+                        newest = Some(row);
                     }
+                }
+                other => {
+                    if let Some(other) = other {
+                        self.look_at(other);
+                    }
+                    newest = Some(row);
                 }
             }
         }
+        if let Some(row) = newest {
+            self.look_at(row);
+        }
+        let lasts = slots.iter().zip(&mut self.slots);
+        let mut values: Values<i64> = lasts
+            .filter_map(|(slot, last)| Some((i32::from(slot.signal.id.0), last.take()?)))
+            .collect();
+        values.sort_unstable_by_key(|(signal, _)| *signal);
+        self.wide.insert(key, values);
+    }
+
+    fn look_at(&mut self, row: Placed<'_>) {
+        for (slot, steps) in row.cells() {
+            let new = Some(Last {
+                time_us: row.time_us(),
+                value: steps,
+            });
+            // None is less than any.
+            let old = &mut self.slots[usize::from(slot)];
+            if *old < new {
+                *old = new;
+            }
+        }
+    }
+
+    /// Adds the narrow rows of a block.
+    pub(crate) fn add_extra(&mut self, rows: &Rows) {
         for row in &rows.extra {
             let values = self.extra.entry((row.asset, row.source)).or_default();
             let new = Last {
@@ -88,15 +114,7 @@ impl LatestValues {
         let before = if self.wide.is_empty() {
             Latest::new()
         } else {
-            let new = self.wide.into_iter().map(|(key, values)| {
-                let slots = layout().slots.iter().zip(values);
-                let mut values: Values<i64> = slots
-                    .filter_map(|(slot, last)| Some((i32::from(slot.signal.id.0), last?)))
-                    .collect();
-                values.sort_unstable_by_key(|(signal, _)| *signal);
-                (key, values)
-            });
-            write_wide(tx, new.collect()).await?
+            write_wide(tx, self.wide).await?
         };
         if !self.extra.is_empty() {
             let new = self.extra.into_iter();

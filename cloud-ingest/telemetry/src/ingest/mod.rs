@@ -3,8 +3,8 @@
 //! 1. [`believe`] over [`open`]: frame, header, key, signature, content; what nobody vouches for ends here
 //! 2. [`prepare`], with [`define`] for columns: epoch, columns, assets; the content becomes rows
 //! 3. [`commit`] over [`plan`] and [`write`]: one transaction locks the ledger rows of the streams in the order of
-//!    their keys, leaves out what is closed already, copies the rest, closes it, updates [`latest`] and keeps what
-//!    changed of [`states`]
+//!    their keys, leaves out what is closed already, copies the rest ([`wide`]), closes it, and, once for each of the
+//!    [`sources`], updates [`latest`] and keeps what changed of [`states`]
 //! 4. trouble: a refusal of the data is bisected until the block that is to blame is alone, and that one goes to
 //!    [`quarantine`]; a broken connection is waited for, and then nothing is said about any of them
 //! 5. [`place`]: blocks that had to wait for the time of their boot; [`readmit`]: what was quarantined, after a fix
@@ -25,7 +25,9 @@ mod prepare;
 mod quarantine;
 mod readmit;
 mod settle;
+mod sources;
 mod states;
+mod wide;
 pub(crate) mod write;
 
 use std::{collections::VecDeque, fmt, sync::Arc, time::Instant};

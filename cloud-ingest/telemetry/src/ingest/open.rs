@@ -50,7 +50,7 @@ pub(crate) enum Belief {
 
 /// Verifies a payload that made this claim, and opens it.
 pub(crate) fn believe(payload: &Bytes, claim: &Claim, keys: &GatewayKeys) -> Belief {
-    let sealed = match SealedBlock::open(payload) {
+    let sealed = match SealedBlock::again(payload, claim.header.clone(), claim.digest) {
         Ok(sealed) => sealed,
         Err(error) => return Belief::Nobodys(Reason::Damaged, error.to_string()),
     };

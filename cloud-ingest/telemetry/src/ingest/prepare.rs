@@ -2,7 +2,7 @@
 //! Idempotent: after trouble it is done again.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry},
     sync::Arc,
 };
 
@@ -13,12 +13,12 @@ use super::{
     Ingestor,
     block::{Opened, Prepared, RecordRows, Settled, Timeless, Work},
     define::{define, ensure_extra_signals},
-    known::{KnownEpoch, Latest, MOST_EPOCHS},
+    known::{AssetSource, Known, KnownEpoch, Latest, MOST_EPOCHS},
     states::IsState,
 };
 use crate::{
     columns::{EpochColumns, Target},
-    decode::{self, NotYet, Times},
+    decode::{self, NotYet, Pattern, Times},
     outcome::{OutcomeKind, Reason},
     trouble::Trouble,
 };
@@ -80,7 +80,7 @@ impl Ingestor {
         let assets = self.assets(client, &believed).await?;
         let extras = ensure_extra_signals(client, &believed, &assets).await?;
         let times = Times::until(self.0.clock.now());
-        let mut asked = HashSet::new();
+        let mut columns = ColumnsOf::default();
         for (block, epoch_id) in believed {
             let work = match &block.content {
                 Err((reason, detail)) => Ok(Work::Quarantine(*reason, detail.clone())),
@@ -95,13 +95,10 @@ impl Ingestor {
                     times,
                 )),
                 Ok(Body::Samples(body)) => {
-                    let mut columns = known.columns(client, epoch_id, false).await?;
-                    let mut state = decode::ready(body, &columns);
-                    if state.is_err() && asked.insert(epoch_id) {
-                        columns = known.columns(client, epoch_id, true).await?;
-                        state = decode::ready(body, &columns);
+                    match columns.get(known, client, epoch_id, body).await? {
+                        Ok(known) => Ok(judge_samples(block, body, known, times)),
+                        Err(not_yet) => Err(not_yet),
                     }
-                    state.map(|()| judge_samples(block, body, columns, times))
                 }
             };
             match work {
@@ -185,6 +182,7 @@ impl Ingestor {
         prepared: &[Prepared<'_>],
     ) -> Result<bool, Trouble> {
         let mut wide = BTreeSet::new();
+        let mut seen: HashSet<AssetSource> = HashSet::new();
         let mut extra = BTreeSet::new();
         let mut timeless = BTreeSet::new();
         let mut offsets = HashMap::new();
@@ -193,7 +191,8 @@ impl Ingestor {
             let boot = (one.block.gateway_id, header.boot);
             match &one.work {
                 Work::Samples(rows) => {
-                    wide.extend(rows.wide.iter().map(|row| (row.asset, row.source)));
+                    let keys = rows.wide.iter().map(|row| (row.asset, row.source));
+                    wide.extend(keys.filter(|key| seen.insert(*key)));
                     extra.extend(rows.extra.iter().map(|row| (row.asset, row.source)));
                 }
                 Work::Timeless(content) => {
@@ -239,17 +238,73 @@ fn wait(not_yet: NotYet) -> OutcomeKind {
     }
 }
 
+/// What is known of the columns of an epoch.
+#[derive(Debug)]
+struct OfEpoch {
+    columns: Arc<EpochColumns>,
+    /// The database was asked again for them.
+    is_latest: bool,
+    /// That of the block before.
+    pattern: Option<Pattern>,
+}
+
+/// The columns of the epochs of a batch.
+#[derive(Debug, Default)]
+struct ColumnsOf(HashMap<i64, OfEpoch>);
+
+impl ColumnsOf {
+    /// Those of a body, if all are known.
+    async fn get(
+        &mut self,
+        known: &Known,
+        client: &Client,
+        epoch_id: i64,
+        body: &SampleBody,
+    ) -> Result<Result<&mut OfEpoch, NotYet>, Trouble> {
+        let of_epoch = match self.0.entry(epoch_id) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(OfEpoch {
+                columns: known.columns(client, epoch_id, false).await?,
+                is_latest: false,
+                pattern: None,
+            }),
+        };
+        let fits = |pattern: &Pattern| pattern.fits(body);
+        if of_epoch.pattern.as_ref().is_some_and(fits) {
+            return Ok(Ok(of_epoch));
+        }
+        of_epoch.pattern = None;
+        let mut state = decode::ready(body, &of_epoch.columns);
+        if state.is_err() && !of_epoch.is_latest {
+            of_epoch.columns = known.columns(client, epoch_id, true).await?;
+            of_epoch.is_latest = true;
+            state = decode::ready(body, &of_epoch.columns);
+        }
+        Ok(state.map(|()| of_epoch))
+    }
+}
+
 fn judge_samples<'a>(
     block: &Opened,
     body: &'a SampleBody,
-    columns: Arc<EpochColumns>,
+    known: &mut OfEpoch,
     times: Times,
 ) -> Work<'a> {
+    let columns = &known.columns;
     let work = match block.header.wall_offset_us {
-        Some(offset) => decode::rows(body, &columns, offset, times).map(Work::Samples),
-        None => {
-            decode::check(body, &columns).map(|()| Work::Timeless(Timeless::Samples(body, columns)))
+        Some(offset) => {
+            let pattern = match known.pattern.take() {
+                Some(pattern) => Ok(pattern),
+                None => decode::pattern(body, columns),
+            };
+            pattern.and_then(|pattern| {
+                let pattern = known.pattern.insert(pattern);
+                let rows = pattern.rows(body, columns, offset, times)?;
+                Ok(Work::Samples(rows))
+            })
         }
+        None => decode::check(body, columns)
+            .map(|()| Work::Timeless(Timeless::Samples(body, Arc::clone(columns)))),
     };
     work.unwrap_or_else(|why| Work::Quarantine(Reason::Impossible, why))
 }

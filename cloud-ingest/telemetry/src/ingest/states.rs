@@ -1,21 +1,25 @@
 //! When states changed. What comes in order is compared with the latest value, which the transaction has locked; what
 //! comes between older samples has its surroundings read again.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use deadpool_postgres::Transaction;
 
-use super::latest::Latest;
-use crate::{copy::CopyRows, decode::Rows, layout::layout, micros::Micros, trouble::Trouble};
+use super::{known::AssetSource, latest::Latest, sources::Placed};
+use crate::{copy::CopyRows, layout::layout, micros::Micros, trouble::Trouble};
 
 /// Which slots are states.
 pub(crate) type IsState = Arc<[bool]>;
 
-/// Samples of states, by asset, source and slot.
+/// Samples of states: times and steps.
+type Samples = Vec<(i64, i64)>;
+
+/// Those of a batch.
 #[derive(Debug)]
 pub(crate) struct States {
     is_state: IsState,
-    samples: BTreeMap<(i32, i16, u16), Vec<(i64, i64)>>,
+    /// By asset, source and slot.
+    samples: Vec<((i32, i16, u16), Samples)>,
 }
 
 /// A sample that differs from the one before.
@@ -46,21 +50,39 @@ impl States {
     pub(crate) fn new(is_state: IsState) -> Self {
         Self {
             is_state,
-            samples: BTreeMap::new(),
+            samples: Vec::new(),
         }
     }
 
-    /// Adds those of a block.
-    pub(crate) fn add(&mut self, rows: &Rows) {
-        for row in &rows.wide {
-            for cell in rows.cells_of(row) {
-                if self.is_state.get(usize::from(cell.slot)) == Some(&true) {
-                    let key = (row.asset, row.source, cell.slot);
-                    let samples = self.samples.entry(key).or_default();
-                    samples.push((row.time_us, cell.steps));
+    /// Adds those of an asset's source, all of them.
+    pub(crate) fn add(&mut self, (asset, source): AssetSource, rows: &[Placed<'_>]) {
+        let mut found: Vec<(u16, Samples)> = Vec::new();
+        let mut slots: &[u16] = &[];
+        // Where rows with these slots have a state, and which of `found` that is.
+        let mut places: Vec<(usize, usize)> = Vec::new();
+        for row in rows {
+            if row.slots() != slots {
+                slots = row.slots();
+                places.clear();
+                for (place, &slot) in slots.iter().enumerate() {
+                    if self.is_state.get(usize::from(slot)) == Some(&true) {
+                        let known = found.iter().position(|(other, _)| *other == slot);
+                        places.push((place, known.unwrap_or(found.len())));
+                        if known.is_none() {
+                            found.push((slot, Vec::with_capacity(rows.len())));
+                        }
+                    }
                 }
             }
+            let steps = row.steps();
+            for &(place, of) in &places {
+                found[of].1.push((row.time_us(), steps[place]));
+            }
         }
+        found.sort_unstable_by_key(|(slot, _)| *slot);
+        let found = found.into_iter();
+        let keyed = found.map(|(slot, samples)| ((asset, source, slot), samples));
+        self.samples.extend(keyed);
     }
 
     /// Keeps what changed. The samples are in the table already, and the rows of latest values locked; `latest` is what

@@ -11,14 +11,16 @@ use super::{
     block::Work,
     commit::{Tally, unzip_keys},
     latest::{LatestValues, time},
+    sources::by_source,
     states::{IsState, States},
+    wide,
 };
 use crate::{
     charging::Tidings,
     command,
     copy::CopyRows,
     decode::{Number, Rows},
-    layout::{Width, layout},
+    micros::Micros,
     ranges::Ranges,
     rollup::Minutes,
     trouble::Trouble,
@@ -50,13 +52,15 @@ pub(crate) async fn rows(
     let mut latest = LatestValues::default();
     let mut states = States::new(Arc::clone(is_state));
     let mut minutes = Minutes::default();
-    for rows in blocks {
-        latest.add(rows);
-        states.add(rows);
-        minutes.add(rows);
+    wide::copy(tx, blocks).await?;
+    for (key, rows) in by_source(blocks) {
+        latest.add(key, &rows);
+        states.add(key, &rows);
+        minutes.add(key, rows.iter().map(|row| row.time_us()));
     }
-    let (target, wide) = wide_rows(blocks);
-    wide.send_once(tx, &target).await?;
+    for rows in blocks {
+        latest.add_extra(rows);
+    }
     let mut extra = CopyRows::new();
     for row in blocks.iter().flat_map(|rows| &rows.extra) {
         extra.row(4);
@@ -79,53 +83,6 @@ pub(crate) async fn rows(
     minutes.marks(now).send(tx, target).await?;
     let before = latest.write(tx).await?;
     states.write(tx, &before).await
-}
-
-/// The wide rows of blocks, with the columns that any of them uses.
-pub(crate) fn wide_rows(blocks: &[&Rows]) -> (String, CopyRows) {
-    let layout = layout();
-    let mut is_used = vec![false; layout.slots.len()];
-    let mut len = 0;
-    for rows in blocks {
-        len += rows.wide.len();
-        for cell in &rows.cells {
-            is_used[usize::from(cell.slot)] = true;
-        }
-    }
-    let used: Vec<(u16, Width)> = (0u16..)
-        .zip(&layout.slots)
-        .filter(|(slot, _)| is_used[usize::from(*slot)])
-        .map(|(slot, column)| (slot, column.width))
-        .collect();
-    let mut target = "telemetry.sample (time, asset_id, source".to_owned();
-    for &(slot, _) in &used {
-        target.push_str(", \"");
-        target.push_str(&layout.slot(slot).signal.column);
-        target.push('"');
-    }
-    target.push(')');
-    let mut copy = CopyRows::with_room(len * (28 + used.len() * 8));
-    for rows in blocks {
-        for row in &rows.wide {
-            copy.row(3 + used.len());
-            copy.time(row.time_us);
-            copy.integer(row.asset);
-            copy.smallint(row.source);
-            let mut cells = rows.cells_of(row).iter().peekable();
-            for &(slot, width) in &used {
-                match cells.next_if(|cell| cell.slot == slot) {
-                    None => copy.null(),
-                    // The steps were checked against the range for which the width was chosen.
-                    Some(cell) => match width {
-                        Width::Two => copy.smallint(cell.steps as i16),
-                        Width::Four => copy.integer(cell.steps as i32),
-                        Width::Eight => copy.bigint(cell.steps),
-                    },
-                }
-            }
-        }
-    }
-    (target, copy)
 }
 
 /// Inserts the records of all written blocks, and moves the transactions and commands that they speak of.
@@ -351,6 +308,12 @@ pub(crate) async fn ledgers(
         .map(|stream| ledgers[stream].to_sql())
         .collect();
     let column = |of: fn(&Tally) -> i64| -> Vec<i64> { tallies.values().map(of).collect() };
+    let times = |of: fn((i64, i64)) -> i64| -> Vec<Option<Micros>> {
+        let times = tallies.values().map(|tally| tally.times_us);
+        times
+            .map(|times| times.map(|times| Micros(of(times))))
+            .collect()
+    };
     let statement = tx
         .prepare_cached(include_str!("../../queries/update_ledgers.sql"))
         .await?;
@@ -366,6 +329,8 @@ pub(crate) async fn ledgers(
             &column(|tally| tally.dropped),
             &column(|tally| tally.quarantined),
             &column(|tally| tally.unplaced),
+            &times(|(first, _)| first),
+            &times(|(_, last)| last),
         ],
     )
     .await?;

@@ -5,6 +5,7 @@ mod events;
 mod rollup;
 mod series;
 mod sums;
+mod unplaced;
 mod waiting;
 
 use jiff::Timestamp;
@@ -13,7 +14,6 @@ use serde::Serialize;
 use tokio_postgres::{Client, Row};
 use utoipa::ToSchema;
 
-pub use self::waiting::{Waiting, waiting};
 pub use self::{
     events::{Event, EventPage, EventQuery, events},
     rollup::{Rollup, RollupPage, RollupQuery, rollups},
@@ -22,6 +22,10 @@ pub use self::{
         LedgerRow, Quarantined, Range, SignalCount, counts, ledger, quarantine, quarantine_of,
         quarantined_payload,
     },
+};
+pub use self::{
+    unplaced::{Unplaced, unplaced},
+    waiting::{Waiting, waiting},
 };
 use crate::layout::{source, value};
 

@@ -6,7 +6,7 @@ use platform::testing::on_each_database;
 use shared_protocol::Stream;
 use telemetry::{OutcomeKind, Reason, read};
 
-use crate::world::{NOW_US, World, columns, is_stored, stored, stored_latest, truth};
+use crate::world::{Gateway, NOW_US, World, columns, is_stored, stored, stored_latest, truth};
 
 #[test]
 fn blocks_without_time_wait_for_their_boot() {
@@ -255,5 +255,64 @@ fn a_long_backlog_is_expanded_bit_by_bit_by_any_number_of_ingestors() {
             .unwrap();
         let bulk = ledger.iter().find(|row| row.stream == "bulk").unwrap();
         assert_eq!((bulk.blocks, bulk.samples, bulk.unplaced), (450, 900, 0));
+    });
+}
+
+#[test]
+fn a_boot_that_never_learnt_the_time_is_bounded_by_its_neighbours() {
+    on_each_database(|database| async move {
+        let world = World::on(&database).await;
+        let mut gateway = world.gateway("depot-1").await;
+        let offset = gateway.offset.unwrap();
+        let begin = async |gateway: &mut Gateway, counter: u32, offset: Option<i64>| {
+            gateway.epoch.counter = counter - 1;
+            gateway.new_epoch();
+            gateway.boot = u64::MAX - u64::from(counter);
+            gateway.offset = offset;
+            let definitions = gateway.define(&columns());
+            assert!(is_stored(&world.one(&definitions).await));
+        };
+        let send = async |gateway: &mut Gateway, seconds: &[i64]| {
+            let samples: Vec<_> = seconds.iter().map(|at| (0, at * 1_000_000, 5)).collect();
+            let sent = gateway.samples(Stream::Live, &samples);
+            assert!(is_stored(&world.one(&sent).await));
+        };
+        let at =
+            |second: i64| jiff::Timestamp::from_microsecond(offset + second * 1_000_000).unwrap();
+        let unplaced = async || {
+            let client = world.client().await;
+            read::unplaced(&client).await.unwrap()
+        };
+
+        begin(&mut gateway, 7, None).await;
+        send(&mut gateway, &[5, 6]).await;
+        let found = unplaced().await;
+        let [boot] = &found[..] else {
+            panic!("{found:?}")
+        };
+        assert_eq!(boot.boot, format!("{:016x}", gateway.boot));
+        assert_eq!((boot.blocks, boot.samples), (1, 2));
+        assert_eq!(
+            (boot.after, boot.before),
+            (None, boot.last_received_at),
+            "nobody knows more"
+        );
+
+        // What was measured before arrives later.
+        begin(&mut gateway, 3, Some(offset)).await;
+        send(&mut gateway, &[1, 90]).await;
+        send(&mut gateway, &[2]).await;
+        begin(&mut gateway, 9, Some(offset)).await;
+        send(&mut gateway, &[500, 300]).await;
+        send(&mut gateway, &[400]).await;
+        let found = unplaced().await;
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].after, Some(at(90)));
+        assert_eq!(found[0].before, at(300).min(found[0].last_received_at));
+        assert_eq!(
+            world.ingestor.place().await.unwrap(),
+            0,
+            "and nothing is made up"
+        );
     });
 }

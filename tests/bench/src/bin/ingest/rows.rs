@@ -1,5 +1,6 @@
 //! Sealed blocks to committed rows, and the same rows by a bare COPY. Both with one and with two connections; the best
-//! of each counts.
+//! of each counts. Beside it the processor time that both take, which does not depend on what else the machine does: of
+//! this process and of the server's for this database, where that is on this machine.
 
 use std::{pin::pin, time::Instant};
 
@@ -23,11 +24,15 @@ pub(crate) struct Rows {
     pub(crate) values_per_s: f64,
     pub(crate) copy_values_per_s: f64,
     pub(crate) bytes_per_value: f64,
+    /// Processor time of the blocks' way, and that of COPY, in ns for each value; the least of one and two connections.
+    pub(crate) cpu_ns: f64,
+    pub(crate) copy_cpu_ns: f64,
 }
 
 pub(crate) async fn measure(db: &Db) -> Result<Rows> {
     let values = (GATEWAYS as u64 * BLOCKS * VALUES) as f64;
     let (mut ours, mut copied, mut bytes_per_value) = (0.0f64, 0.0f64, 0.0);
+    let (mut cpu_ns, mut copy_cpu_ns) = (f64::INFINITY, f64::INFINITY);
     for connections in CONNECTIONS {
         let ingestor = Ingestor::new(db.clone(), Clock::system());
         let mut queues: Vec<Vec<Delivery>> = vec![Vec::new(); connections];
@@ -42,6 +47,7 @@ pub(crate) async fn measure(db: &Db) -> Result<Rows> {
                 queues[n % connections].push(gateway.live(second)?);
             }
         }
+        let cpu = cpu_s(db).await?;
         let begun = Instant::now();
         let mut tasks = Vec::new();
         for queue in queues {
@@ -57,13 +63,20 @@ pub(crate) async fn measure(db: &Db) -> Result<Rows> {
             task.await??;
         }
         let rate = values / begun.elapsed().as_secs_f64();
-        println!("  blocks, {connections} at a time: {rate:>10.0} values/s");
-        ours = ours.max(rate);
+        let used = (cpu_s(db).await? - cpu) * 1e9 / values;
+        println!(
+            "  blocks, {connections} at a time: {rate:>10.0} values/s, {used:>4.0} ns of processor time each"
+        );
+        (ours, cpu_ns) = (ours.max(rate), cpu_ns.min(used));
         bytes_per_value = bytes(db).await? / values;
         let batches = take_out(db).await?;
+        let cpu = cpu_s(db).await?;
         let again = values / copy_in(db, batches, connections).await?;
-        println!("  COPY,   {connections} at a time: {again:>10.0} values/s");
-        copied = copied.max(again);
+        let used = (cpu_s(db).await? - cpu) * 1e9 / values;
+        println!(
+            "  COPY,   {connections} at a time: {again:>10.0} values/s, {used:>4.0} ns of processor time each"
+        );
+        (copied, copy_cpu_ns) = (copied.max(again), copy_cpu_ns.min(used));
         db.owner()
             .await?
             .batch_execute("TRUNCATE telemetry.sample")
@@ -73,7 +86,37 @@ pub(crate) async fn measure(db: &Db) -> Result<Rows> {
         values_per_s: ours,
         copy_values_per_s: copied,
         bytes_per_value,
+        cpu_ns,
+        copy_cpu_ns,
     })
+}
+
+/// Processor time so far of this process and of the server's that serve this database, where those are on this machine.
+async fn cpu_s(db: &Db) -> Result<f64> {
+    /// What Linux counts in.
+    const TICK_S: f64 = 0.01;
+    let client = db.system().await?;
+    let sql = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database()";
+    let rows = client.query(sql, &[]).await?;
+    let mut processes: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    processes.retain(|pid| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+        name.is_ok_and(|name| name.starts_with("postgres"))
+    });
+    processes.push("self".to_owned());
+    let mut ticks = 0.0;
+    for process in processes {
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{process}/stat")) else {
+            continue;
+        };
+        // What follows the name; user and system time are its 12th and 13th field.
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let times = fields.split_whitespace().skip(11).take(2);
+        ticks += times
+            .filter_map(|field| field.parse::<f64>().ok())
+            .sum::<f64>();
+    }
+    Ok(ticks * TICK_S)
 }
 
 async fn stored(ingestor: &Ingestor, batch: Vec<Delivery>) -> bool {
