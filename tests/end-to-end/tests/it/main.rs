@@ -7,6 +7,7 @@ mod kona;
 mod outage;
 mod power;
 mod restored;
+mod station_orders;
 mod stations;
 mod steps;
 
