@@ -3,7 +3,7 @@
 use platform::{Db, DbError, MigrateError, Room, Server, migrate};
 
 /// Every room, in the order of their dependencies.
-pub fn all() -> [Room; 12] {
+pub fn all() -> [Room; 13] {
     [
         platform::room(),
         audit::room(),
@@ -14,6 +14,7 @@ pub fn all() -> [Room; 12] {
         events::room(),
         privacy::room(),
         telemetry::room(),
+        charging::room(),
         depots::room(),
         devices::room(),
         geotab::room(),

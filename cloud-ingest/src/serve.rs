@@ -57,6 +57,7 @@ const BROKER_WAIT: Duration = Duration::from_secs(10);
 const CONNECTIONS: usize = 4;
 const EVERY_SECOND: Duration = Duration::from_secs(1);
 const EVERY_TEN_SECONDS: Duration = Duration::from_secs(10);
+const EVERY_HALF_MINUTE: Duration = Duration::from_secs(30);
 const EVERY_MINUTE: Duration = Duration::from_mins(1);
 const EVERY_HOUR: Duration = Duration::from_hours(1);
 
@@ -265,6 +266,10 @@ async fn start(config: Config, database_wait: Duration) -> Result<Running, Failu
     jobs.spawn(repeat(EVERY_TEN_SECONDS, move || {
         roll_up(rolled.clone(), at.clone())
     }));
+    let (matched, at) = (db.clone(), clock.clone());
+    jobs.spawn(repeat(EVERY_HALF_MINUTE, move || {
+        match_vehicles(matched.clone(), at.clone())
+    }));
     jobs.spawn(repeat(EVERY_HOUR, move || {
         prepare(db.clone(), clock.clone())
     }));
@@ -394,6 +399,16 @@ async fn place(ingestor: Ingestor) {
 async fn roll_up(db: Db, clock: Clock) {
     if let Err(error) = telemetry::roll_up(&db, clock.now()).await {
         tracing::warn!(%error, "roll-ups are not brought up to date");
+    }
+}
+
+/// Finds out which vehicles charge.
+async fn match_vehicles(db: Db, clock: Clock) {
+    match timeout(EVERY_MINUTE, charging::match_all(&db, clock.now())).await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(decided)) => tracing::debug!(decided, "vehicles of charging transactions"),
+        Ok(Err(error)) => tracing::warn!(%error, "nobody knows which vehicles charge"),
+        Err(_) => tracing::warn!("finding out which vehicles charge takes longer than a minute"),
     }
 }
 

@@ -1,13 +1,25 @@
 //! Charging transactions, as their stations told them.
 
 use axum::{Json, extract::State};
-use telemetry::charging::{self, ChargingTransaction, Wanted};
+use charging::Known;
+use serde::Serialize;
+use telemetry::charging::{ChargingTransaction, Wanted, transactions};
+use utoipa::ToSchema;
 use web::{Caller, List, PageSize, Params, Problem, Problems};
 
 use crate::http::App;
 
-/// Charging transactions of all stations, newest first: who began them, from when to when, and their energy to the Wh, by the
-/// stations' own registers.
+/// A charging transaction and its vehicle.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Charged {
+    #[serde(flatten)]
+    transaction: ChargingTransaction,
+    /// Its vehicle; null: nobody knows it.
+    vehicle: Option<Known>,
+}
+
+/// Charging transactions of all stations, newest first: who began them, from when to when, their energy to the Wh, by the
+/// stations' own registers, and which vehicle they are of.
 #[utoipa::path(
     get, path = "/v1/transactions", tag = "charging",
     security(("bearer" = ["telemetry.read"]), ("page" = ["telemetry.read"])),
@@ -19,13 +31,13 @@ use crate::http::App;
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Most transactions of a page; 100 when absent."),
         ("cursor" = Option<String>, Query, description = "`next` of the page before; give the same other parameters with it."),
     ),
-    responses((status = 200, body = List<ChargingTransaction>, description = "A page of them."), Problems)
+    responses((status = 200, body = List<Charged>, description = "A page of them."), Problems)
 )]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
     params: Params,
-) -> Result<Json<List<ChargingTransaction>>, Problem> {
+) -> Result<Json<List<Charged>>, Problem> {
     params.only(&["asset", "open", "from", "to", "limit", "cursor"])?;
     let open = match params.text("open") {
         None => None,
@@ -46,7 +58,16 @@ pub async fn list(
     };
     let limit = params.limit(PageSize::LONG)?;
     let tenant = app.db.tenant(&caller.scope).await?;
-    let found = charging::transactions(&tenant, &wanted, limit).await?;
+    let found = transactions(&tenant, &wanted, limit).await?;
+    let ids: Vec<i64> = found.iter().map(|one| one.id).collect();
+    let mut vehicles = charging::vehicles(&tenant, &ids).await?;
     tenant.commit().await?;
-    Ok(Json(List::cut(found, limit, |one| one.id.to_string())))
+    let with_vehicle = |transaction: ChargingTransaction| Charged {
+        vehicle: vehicles.remove(&transaction.id),
+        transaction,
+    };
+    let found = found.into_iter().map(with_vehicle).collect();
+    Ok(Json(List::cut(found, limit, |one| {
+        one.transaction.id.to_string()
+    })))
 }

@@ -18,6 +18,7 @@ use axum::{
     middleware::{from_fn, from_fn_with_state, map_response},
     serve::{ListenerExt as _, TapIo},
 };
+use charging::Charging;
 use depots::Depots;
 use events::{live::Live, webhooks::Endpoints};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -89,6 +90,15 @@ impl FromRef<App> for Depots {
     }
 }
 
+impl FromRef<App> for Charging {
+    fn from_ref(app: &App) -> Self {
+        Self {
+            db: app.db.clone(),
+            clock: app.clock.clone(),
+        }
+    }
+}
+
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -102,7 +112,7 @@ impl FromRef<App> for Depots {
     tags(
         (name = "sign-in", description = "Tokens and sessions."),
         (name = "keys", description = "API keys of programs."),
-        (name = "charging", description = "What was charged where, by the stations' own word."),
+        (name = "charging", description = "What was charged where, by the stations' own word, and with which vehicle."),
         (name = "assets", description = "Vehicles, chargers, meters and what they measured."),
         (name = "catalogue", description = "The signals that are known by name."),
         (name = "gateways", description = "What came from which gateway, and what is missing."),
@@ -195,6 +205,7 @@ fn quick() -> OpenApiRouter<App> {
         .routes(routes!(api::rollups::rollups))
         .routes(routes!(api::states::events))
         .routes(routes!(api::transactions::list))
+        .merge(charging::routes())
         .routes(routes!(api::commands::list, api::commands::send))
         .routes(routes!(api::commands::show))
         .routes(routes!(api::quarantine::list))

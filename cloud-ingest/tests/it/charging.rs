@@ -67,6 +67,7 @@ fn what_was_charged_can_be_read() {
                 "asset": asset, "station": "CS-1", "transaction": "a", "evse": 1, "token": "TAG-7",
                 "started_at": "2025-10-09T08:00:00Z", "ended_at": "2025-10-09T09:00:00Z", "reason": "EVDisconnected",
                 "register_wh": 18222.5, "energy_wh": 11222.5, "register_resets": 0, "told_at": "2025-10-09T08:53:20Z", "whole": true,
+                "vehicle": null,
             })
         );
         let count = async |query: &str| {

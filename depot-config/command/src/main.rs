@@ -3,6 +3,7 @@
 
 mod commands;
 mod installer;
+mod probe;
 mod simulate;
 mod sync;
 
@@ -129,6 +130,11 @@ enum Command {
         #[arg(long)]
         example: bool,
     },
+    /// Reads a device with each map that ships, writes nothing, and says which fits; ends with status 1 when none does.
+    Probe {
+        #[command(flatten)]
+        place: probe::Where,
+    },
     /// Lists the device maps that ship, or prints one.
     Devices {
         /// The one to print.
@@ -226,6 +232,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             commands::schema(kind, json, example);
             Ok(ExitCode::SUCCESS)
         }
+        Command::Probe { place } => probe::probe(&place),
         Command::Devices { name } => Ok(commands::devices(name.as_deref())),
     }
 }

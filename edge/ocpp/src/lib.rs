@@ -1,4 +1,4 @@
-//! The central system of a depot's charging stations, without I/O: OCPP 1.6J and 2.0.1.
+//! The central system of a depot's charging stations, without I/O: OCPP 1.6J, 2.0.1, and of 2.1 what equals 2.0.1.
 //!
 //! A [`Station`] is a function of what it knows, what a frame says, and the time: frames and instants go in, [`Effect`]s
 //! come out, to be carried out **in their order**. That order is what makes transactions safe: a [`Effect::Store`] stands

@@ -139,7 +139,12 @@ impl Station {
         connection: u64,
         now: Now,
     ) -> Self {
-        let mut config = EngineConfig::new(Role::Csms, version)
+        // What equals in 2.1 is taken as 2.0.1's; what is new in it is not supported.
+        let spoken = match version {
+            Version::V2_1 => Version::V2_0_1,
+            other => other,
+        };
+        let mut config = EngineConfig::new(Role::Csms, spoken)
             .with_call_timeout(ANSWER)
             .with_heartbeat(HeartbeatPolicy::Manual);
         // What 1.6 has to say about money is heard before its boot is accepted, too; 2.0.1 wants a `SecurityError` (B02.FR.09).
@@ -148,7 +153,7 @@ impl Station {
         engine.set_id_generator(Box::new(CounterIds::with_prefix(format!(
             "{connection:x}-"
         ))));
-        engine.handle(instant(now), Input::Connected { version });
+        engine.handle(instant(now), Input::Connected { version: spoken });
         Self {
             name: name.to_owned(),
             version,

@@ -279,6 +279,7 @@ pub(super) fn build_central(
             None => None,
             Some(path) => Some(fs::read_to_string(path).map_err(StartError::file(path))?),
         };
+        let authorities = station.relay_ca.as_deref().map(read).transpose()?;
         let known = ocpp::Known {
             asset: station.asset,
             password: station.password,
@@ -286,6 +287,7 @@ pub(super) fn build_central(
             relay: station.relay.map(|url| ocpp::Relay {
                 url,
                 password: password.map(|text| text.trim_end().to_owned()),
+                authorities,
             }),
         };
         Ok((station.id, known))

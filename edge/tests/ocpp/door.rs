@@ -61,6 +61,10 @@ async fn passwords_are_checked() {
         come("/ocpp/CP-1", "ocpp2.1, ocpp2.0.1, ocpp1.6", right).await,
         Ok(Some("ocpp2.0.1".into()))
     );
+    assert_eq!(
+        come("/ocpp/CP-1", "ocpp2.1", right).await,
+        Ok(Some("ocpp2.1".into()))
+    );
     for wrong in [
         None,
         Some(("CP-1", "Secret")),

@@ -1,7 +1,8 @@
-//! Stations that are not ours: PyPI `ocpp`, which checks every answer against the official schemas.
+//! Stations that are not ours: PyPI `ocpp` and npm `ocpp-rpc` in strict mode. Both check every answer against the official
+//! schemas.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -10,17 +11,40 @@ use tokio::process::Command;
 
 use crate::rig::{Gateway, PATIENCE, known};
 
-async fn charge(version: &str) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let python = root.join(".patio/venv/bin/python");
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A station by PyPI's library.
+async fn python(version: &str) {
+    let python = root().join(".patio/venv/bin/python");
     if !python.exists() {
         eprintln!("skipped: no .patio/venv (scripts/python-peers makes it)");
         return;
     }
+    let mut station = Command::new(python);
+    station.arg(root().join("edge/tests/ocpp/station.py"));
+    charge(station, version).await;
+}
+
+/// A station by npm's library, in strict mode.
+async fn strict(version: &str) {
+    let modules = root().join(".patio/node/node_modules");
+    if !modules.join("ocpp-rpc").exists() {
+        eprintln!("skipped: no .patio/node (scripts/node-peers makes it, where there is npm)");
+        return;
+    }
+    let mut station = Command::new("node");
+    station.arg(root().join("edge/tests/ocpp/strict.cjs"));
+    station.arg(modules);
+    charge(station, version).await;
+}
+
+/// A station charges once, and what it has told is told once. The program is given the version and the port.
+async fn charge(mut station: Command, version: &str) {
     let folder = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(folder.path(), None, known(Some("secret"), None)).await;
-    let station = Command::new(python)
-        .arg(root.join("edge/tests/ocpp/station.py"))
+    let station = station
         .args([version, &gateway.address.port().to_string()])
         .kill_on_drop(true)
         .output();
@@ -76,10 +100,25 @@ async fn charge(version: &str) {
 
 #[tokio::test]
 async fn a_python_station_of_1_6() {
-    charge("1.6").await;
+    python("1.6").await;
 }
 
 #[tokio::test]
 async fn a_python_station_of_2_0_1() {
-    charge("2.0.1").await;
+    python("2.0.1").await;
+}
+
+#[tokio::test]
+async fn a_strict_station_of_1_6() {
+    strict("ocpp1.6").await;
+}
+
+#[tokio::test]
+async fn a_strict_station_of_2_0_1() {
+    strict("ocpp2.0.1").await;
+}
+
+#[tokio::test]
+async fn a_strict_station_of_2_1() {
+    strict("ocpp2.1").await;
 }

@@ -204,12 +204,17 @@ pub(crate) struct Station {
 
 impl Station {
     pub(crate) async fn connect(address: SocketAddr) -> Result<Self, tungstenite::Error> {
+        Self::speaking(address, "ocpp1.6").await
+    }
+
+    /// With the subprotocol of another version.
+    pub(crate) async fn speaking(
+        address: SocketAddr,
+        version: &str,
+    ) -> Result<Self, tungstenite::Error> {
         let stream = TcpStream::connect(address).await?;
-        let (socket, _) = client_async(
-            request("/ocpp/CP-1", "ocpp1.6", Some(("CP-1", "secret"))),
-            stream,
-        )
-        .await?;
+        let request = request("/ocpp/CP-1", version, Some(("CP-1", "secret")));
+        let (socket, _) = client_async(request, stream).await?;
         Ok(Self {
             socket,
             number: 0,

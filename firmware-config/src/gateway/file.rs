@@ -122,6 +122,7 @@ pub(super) struct Station {
     pub(super) certificate_sha256: Option<String>,
     pub(super) relay: Option<String>,
     pub(super) relay_password: Option<PathBuf>,
+    pub(super) relay_ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]

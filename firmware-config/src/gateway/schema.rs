@@ -306,9 +306,12 @@ const STATION_ID: Kind = Kind::Syntax(Syntax {
 });
 
 const RELAY: Kind = Kind::Syntax(Syntax {
-    form: "an address that begins with ws://",
+    form: "an address that begins with ws:// or wss://",
     check: |text| {
-        let host = text.strip_prefix("ws://").unwrap_or_default();
+        let host = ["ws://", "wss://"]
+            .iter()
+            .find_map(|scheme| text.strip_prefix(scheme));
+        let host = host.unwrap_or_default();
         let fits =
             !host.is_empty() && !host.starts_with('/') && !host.contains(['?', '#', ' ', '@']);
         fits.then_some(()).ok_or_else(String::new)
@@ -421,7 +424,7 @@ static STATION: Schema = Schema {
         Key::optional(
             "relay",
             RELAY,
-            "\"ws://csms.example:9000/ocpp\"",
+            "\"wss://csms.example/ocpp\"",
             "Another back-office that hears of its transactions; the station's id is added. What it asks for is refused.",
         ),
         Key::optional(
@@ -429,6 +432,12 @@ static STATION: Schema = Schema {
             Kind::Path,
             "\"cp-01.password\"",
             "File with the station's password there.",
+        ),
+        Key::optional(
+            "relay_ca",
+            Kind::Path,
+            "\"csms-ca.pem\"",
+            "Certificates (PEM) that the back-office's is verified with; required for wss://.",
         ),
     ],
 };

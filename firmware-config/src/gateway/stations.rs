@@ -41,6 +41,8 @@ pub struct Station {
     pub relay: Option<String>,
     /// File with its password there.
     pub relay_password: Option<PathBuf>,
+    /// File with the authorities of the back-office's certificate.
+    pub relay_ca: Option<PathBuf>,
 }
 
 /// A token by which cars are charged.
@@ -75,10 +77,15 @@ pub(super) fn check(
     let key = file("certificate_key", written.certificate_key);
     let client_ca = file("client_ca", written.client_ca);
     let stations = written.station.iter().enumerate();
-    let passwords: Vec<_> = stations
+    let relays: Vec<_> = stations
         .map(|(index, station)| {
-            let key = format!("station[{index}].relay_password");
-            file(&key, station.relay_password.clone())
+            let mut file = |name: &str, path: &Option<PathBuf>| {
+                file(&format!("station[{index}].{name}"), path.clone())
+            };
+            (
+                file("relay_password", &station.relay_password),
+                file("relay_ca", &station.relay_ca),
+            )
         })
         .collect();
     let mut fault = |key: &str, expected: &str, found: &str| {
@@ -101,6 +108,17 @@ pub(super) fn check(
                 &format!("station[{index}]"),
                 "the SHA-256 of a password or of a certificate, or `insecure_stations = true`",
                 "neither",
+            );
+        }
+        let secure = station
+            .relay
+            .as_ref()
+            .is_some_and(|url| url.starts_with("wss://"));
+        if secure && station.relay_ca.is_none() {
+            fault(
+                &format!("station[{index}].relay_ca"),
+                "certificates to verify the back-office's with, for wss://",
+                "none",
             );
         }
         if station.certificate_sha256.is_some() && client_ca.is_none() {
@@ -137,10 +155,11 @@ pub(super) fn check(
         stations: written
             .station
             .into_iter()
-            .zip(passwords)
-            .map(|(one, relay_password)| Station {
+            .zip(relays)
+            .map(|(one, (relay_password, relay_ca))| Station {
                 relay: one.relay,
                 relay_password,
+                relay_ca,
                 id: one.id,
                 asset: one.asset,
                 password: digest(one.password_sha256),

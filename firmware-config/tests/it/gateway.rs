@@ -434,6 +434,19 @@ fn stations_without_tls_or_secret_have_to_be_allowed() {
     for key in ["stations.certificate:", "stations.station[0]:"] {
         assert!(faults.contains(key), "{key}: {faults}");
     }
+    let relayed = |more: &str| {
+        let station =
+            format!("asset = \"station-01\"\nrelay = \"wss://csms.example/ocpp\"\n{more}");
+        read(&STATIONS.replace("asset = \"station-01\"\n", &station))
+    };
+    let faults = relayed("").unwrap_err().to_string();
+    assert!(faults.contains("stations.station[0].relay_ca"), "{faults}");
+    folder.write("csms.pem", "");
+    let sound = relayed("relay_ca = \"csms.pem\"\n")
+        .unwrap()
+        .stations
+        .unwrap();
+    assert!(sound.stations[0].relay_ca.is_some());
     let twice = STATIONS.replace(
         "[[stations.token]]",
         "[[stations.station]]\nid = \"CP-01\"\nasset = \"station-02\"\npassword_sha256 = \"12\"\n[[stations.token]]",

@@ -28,6 +28,7 @@ impl Folder {
             "stations.key",
             "station-ca.pem",
             "cp-01.password",
+            "csms-ca.pem",
             "page.pem",
             "page.key",
         ] {

@@ -86,6 +86,8 @@ impl Outcome {
 pub(crate) struct Peer {
     pub(crate) station: Station,
     pub(crate) clock: u64,
+    /// Whether the gateway does not know what time it is.
+    pub(crate) blind: bool,
     number: u64,
     connections: u64,
 }
@@ -99,6 +101,7 @@ impl Peer {
         Self {
             station: Station::connected("cp-1", version, policy(), memory, 1, now(0)),
             clock: 0,
+            blind: false,
             number: 0,
             connections: 1,
         }
@@ -127,9 +130,18 @@ impl Peer {
         peer
     }
 
+    /// The instant, as far as the gateway knows it.
+    fn at(&self) -> Now {
+        let now = now(self.clock);
+        Now {
+            wall: now.wall.filter(|_| !self.blind),
+            ..now
+        }
+    }
+
     pub(crate) fn frame(&mut self, text: &str) -> Outcome {
         let mut outcome = Outcome::default();
-        outcome.add(self.station.frame(now(self.clock), text));
+        outcome.add(self.station.frame(self.at(), text));
         assert!(
             !outcome.early,
             "an answer before its transaction was durable"
@@ -153,7 +165,7 @@ impl Peer {
 
     /// Makes a call, and answers it.
     pub(crate) fn call(&mut self, call: &Call, answer: &Value) -> (Value, Outcome) {
-        let (_, effects) = self.station.call(now(self.clock), call).unwrap();
+        let (_, effects) = self.station.call(self.at(), call).unwrap();
         let mut outcome = Outcome::default();
         outcome.add(effects);
         let sent = outcome.sent.remove(0);
@@ -168,7 +180,7 @@ impl Peer {
         let memory = Memory::new(self.station.memory().transactions().cloned());
         self.connections += 1;
         let version = self.station.version();
-        let at = now(self.clock);
+        let at = self.at();
         self.station = Station::connected("cp-1", version, policy(), memory, self.connections, at);
     }
 }

@@ -211,6 +211,15 @@ impl Book {
         found.map(read).transpose()
     }
 
+    /// The number of the latest that a station's other back-office is to be told; 0 when there is none.
+    pub(super) fn latest_relayed(&mut self, station: &str) -> Result<i64, BookError> {
+        let latest = self
+            .connection
+            .prepare_cached("SELECT coalesce(max(number), 0) FROM relayed WHERE station = ?1")?
+            .query_row([station], |row| row.get(0))?;
+        Ok(latest)
+    }
+
     /// What a station's other back-office is to be told next.
     pub(super) fn relayed(&mut self, station: &str) -> Result<Option<Relayed>, BookError> {
         let found: Option<(i64, String, String, String, Option<i64>)> = self

@@ -10,15 +10,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        self, RootCertStore, ServerConfig, crypto,
-        pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
-        server::{WebPkiClientVerifier, danger::ClientCertVerifier},
-        time_provider::TimeProvider,
-    },
-};
+use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async_with_config,
     tungstenite::{
@@ -29,7 +21,10 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Known, Settings};
+use super::{
+    Known, Settings,
+    tls::{self, Keys},
+};
 use crate::clock::Clock;
 
 /// The longest message: reports of 2.0.1 come in parts, and certificates are short.
@@ -39,17 +34,6 @@ const LONGEST: usize = 1 << 20;
 pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 pub(super) type Io = Box<dyn Wire>;
-
-/// Certificates for TLS, all PEM.
-#[derive(Clone, Debug)]
-pub struct Keys {
-    /// The gateway's chain.
-    pub certificate: Vec<u8>,
-    /// Its secret key.
-    pub key: Vec<u8>,
-    /// The authorities of stations' certificates.
-    pub client_ca: Option<Vec<u8>>,
-}
 
 /// Why there is no central system.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +53,9 @@ pub enum DoorError {
         "station `{0}` is known by its certificate: give `client_ca`, whose certificates it is verified with"
     )]
     NoAuthority(String),
+    /// A back-office that cannot be reached as it is written.
+    #[error("the back-office of station `{0}`: {1}")]
+    Relay(String, String),
     /// Certificates or keys that cannot be used.
     #[error("certificates of the central system: {0}")]
     Keys(String),
@@ -104,18 +91,8 @@ pub(super) enum TurnedAway {
     Tls(std::io::Error),
     #[error("{0}")]
     WebSocket(Box<tungstenite::Error>),
-    #[error("it speaks none of ocpp1.6, ocpp2.0.1")]
+    #[error("it speaks none of ocpp1.6, ocpp2.0.1, ocpp2.1")]
     Version,
-}
-
-/// Judges certificates by the gateway's clock instead of the system's.
-#[derive(Debug)]
-struct Now(Arc<Clock>);
-
-impl TimeProvider for Now {
-    fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(self.0.for_tls()))
-    }
 }
 
 impl Door {
@@ -161,7 +138,14 @@ impl Door {
                 without.len()
             ));
         }
-        let tls = keys.map(|keys| server(keys, clock)).transpose()?;
+        for (id, known) in stations {
+            if let Some(relay) = &known.relay {
+                relay
+                    .check(clock.clone())
+                    .map_err(|why| DoorError::Relay(id.clone(), why))?;
+            }
+        }
+        let tls = keys.map(|keys| tls::server(keys, clock)).transpose()?;
         Ok(Self {
             tls: tls.map(|config| TlsAcceptor::from(Arc::new(config))),
             alarm: (!said.is_empty()).then(|| format!("insecure_stations: {}", said.join("; "))),
@@ -276,54 +260,14 @@ fn basic(headers: &HeaderMap) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((bytes[..colon].to_vec(), bytes[colon + 1..].to_vec()))
 }
 
-/// The first version that the station offers and we speak: its order counts (2.0.1 part 4, §3.1.2).
+/// The first version that the station offers and we speak: its order counts (2.0.1 part 4, §3.1.2). Of 2.1 only what it shares
+/// with 2.0.1 is understood, so it comes last.
 fn version(headers: &HeaderMap) -> Option<Version> {
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
     let names = offered
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','));
-    names
-        .filter_map(Version::from_subprotocol)
-        .find(|version| matches!(version, Version::V1_6 | Version::V2_0_1))
-}
-
-/// A server's side of TLS, for stations and browsers.
-pub(crate) fn server(keys: &Keys, clock: Arc<Clock>) -> Result<ServerConfig, DoorError> {
-    let wrong =
-        |what: &str, error: &dyn std::fmt::Display| DoorError::Keys(format!("{what}: {error}"));
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&keys.certificate)
-        .collect::<Result<_, _>>()
-        .map_err(|error| wrong("`certificate` must be a PEM file", &error))?;
-    let key = PrivateKeyDer::from_pem_slice(&keys.key).map_err(|error| {
-        wrong(
-            "`certificate_key` must be a PEM file with an unencrypted key",
-            &error,
-        )
-    })?;
-    let provider = Arc::new(crypto::ring::default_provider());
-    let tls = |error: rustls::Error| wrong("TLS", &error);
-    let builder = ServerConfig::builder_with_details(provider.clone(), Arc::new(Now(clock)))
-        .with_safe_default_protocol_versions()
-        .map_err(tls)?;
-    let verifier: Option<Arc<dyn ClientCertVerifier>> = match &keys.client_ca {
-        None => None,
-        Some(authorities) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in CertificateDer::pem_slice_iter(authorities) {
-                let certificate =
-                    certificate.map_err(|error| wrong("`client_ca` must be a PEM file", &error))?;
-                roots.add(certificate).map_err(tls)?;
-            }
-            // Stations without one may still have a password; `admit` says who needs which.
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                .allow_unauthenticated()
-                .build();
-            Some(verifier.map_err(|error| wrong("`client_ca`", &error))?)
-        }
-    };
-    let builder = match verifier {
-        Some(verifier) => builder.with_client_cert_verifier(verifier),
-        None => builder.with_no_client_auth(),
-    };
-    builder.with_single_cert(chain, key).map_err(tls)
+    let versions: Vec<Version> = names.filter_map(Version::from_subprotocol).collect();
+    let whole = versions.iter().find(|version| **version != Version::V2_1);
+    whole.or(versions.first()).copied()
 }

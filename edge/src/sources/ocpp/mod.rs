@@ -12,7 +12,8 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `door` | who may come in: TLS, certificates, passwords, versions |
+//! | `door` | who may come in: certificates, passwords, versions |
+//! | `tls` | TLS with stations, and with back-offices |
 //! | `session` | one connection of one station |
 //! | `book` | what stations' transactions are remembered by |
 //! | `courier` | from the book to the buffer |
@@ -25,6 +26,7 @@ mod door;
 mod orders;
 mod relay;
 mod session;
+mod tls;
 
 use std::{
     collections::HashMap,
@@ -44,9 +46,10 @@ use tokio::{
 };
 
 pub use book::{Book, BookError};
-pub(crate) use door::server;
-pub use door::{Door, DoorError, Keys};
+pub use door::{Door, DoorError};
 pub use relay::{Relay, run as relay};
+pub use tls::Keys;
+pub(crate) use tls::server;
 
 use super::Context;
 use crate::{buffer::Stopped, stopped, supervise::Beat};

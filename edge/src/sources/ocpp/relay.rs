@@ -14,16 +14,23 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, sync::watch, time::Instant};
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{self, Message, client::IntoClientRequest as _, http::HeaderValue},
+    tungstenite::{
+        self, Message,
+        client::IntoClientRequest as _,
+        http::{HeaderValue, Uri},
+    },
 };
 
 use super::{
     Central, Context,
     book::{BookError, Relayed},
+    door::Io,
+    tls,
 };
-use crate::{stopped, supervise::Beat};
+use crate::{clock::Clock, stopped, supervise::Beat};
 
 /// How long connecting, and an answer, may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,10 +44,47 @@ const HEARTBEAT: Duration = Duration::from_secs(300);
 /// Another back-office of a station.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relay {
-    /// Where it is, without the station's id: `ws://csms.example:9000/ocpp`.
+    /// Where it is, without the station's id: `wss://csms.example/ocpp`.
     pub url: String,
     /// The station's password there.
     pub password: Option<String>,
+    /// The authorities of its certificate (PEM); there must be some for `wss://`.
+    pub authorities: Option<Vec<u8>>,
+}
+
+impl Relay {
+    /// Whether it can be reached as it is written.
+    pub(super) fn check(&self, clock: Arc<Clock>) -> Result<(), String> {
+        match (self.url.starts_with("wss://"), &self.authorities) {
+            (true, Some(authorities)) => tls::client(authorities, clock).map(drop),
+            (true, None) => {
+                Err("`wss://` needs `relay_ca`: whose certificates it is known by".to_owned())
+            }
+            (false, _) => Ok(()),
+        }
+    }
+
+    /// A connection to it, with TLS or without.
+    async fn reach(&self, uri: &Uri, clock: Arc<Clock>) -> Result<Io, End> {
+        let secure = uri.scheme_str() == Some("wss");
+        let host = uri
+            .host()
+            .ok_or_else(|| End::Address("it names no host".into()))?;
+        // An IPv6 address stands in brackets there.
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let stream = TcpStream::connect((host, port)).await?;
+        stream.set_nodelay(true)?;
+        if !secure {
+            return Ok(Box::new(stream));
+        }
+        let authorities = self.authorities.as_deref().unwrap_or_default();
+        let config = tls::client(authorities, clock).map_err(End::Address)?;
+        let name = ServerName::try_from(host.to_owned());
+        let name = name.map_err(|error| End::Address(error.to_string()))?;
+        let connector = TlsConnector::from(Arc::new(config));
+        Ok(Box::new(connector.connect(name, stream).await?))
+    }
 }
 
 /// Why a connection to a back-office ends.
@@ -99,7 +143,7 @@ pub async fn run(central: Arc<Central>, station: String, mut context: Context, b
 type Answer = Result<Value, Value>;
 
 struct Line<'a> {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Io>,
     stop: watch::Receiver<bool>,
     beat: &'a Beat,
 }
@@ -119,7 +163,10 @@ async fn tell(
     let Some(version) = version else {
         return wait_for_first(&mut written, context, beat).await;
     };
-    let connecting = tokio::time::timeout(PATIENCE, connect(relay, station, version));
+    let connecting = tokio::time::timeout(
+        PATIENCE,
+        connect(relay, station, version, context.clock.clone()),
+    );
     let socket = beat.during(connecting).await.map_err(|_| End::Silent)??;
     let mut line = Line {
         socket,
@@ -134,6 +181,9 @@ async fn tell(
     let name = station.to_owned();
     let boot = central.book(move |book| book.boot(&name)).await?;
     let boot = boot.unwrap_or_else(|| unknown(version));
+    // What is told later than it happened says so, where the version has a word for it.
+    let name = station.to_owned();
+    let late = central.book(move |book| book.latest_relayed(&name)).await?;
     loop {
         let id = fresh.next().unwrap_or_default();
         let answer = line.call(&id, "BootNotification", &boot).await?;
@@ -178,7 +228,7 @@ async fn tell(
         };
         let number = next.number;
         let answer = line
-            .call(&format!("t{number}"), &next.action, &payload(&next))
+            .call(&format!("t{number}"), &next.action, &payload(&next, late))
             .await?;
         attempts += 1;
         match answer {
@@ -219,9 +269,13 @@ fn unknown(version: Version) -> Value {
     }
 }
 
-/// With the number of the transaction that the back-office gave. One that it never heard the beginning of has none.
-fn payload(next: &Relayed) -> Value {
+/// With the number of the transaction that the back-office gave; one that it never heard the beginning of has none. In 2.0.1
+/// transactions keep their names, and those up to `late` are told after the back-office was away (E12.FR.01).
+fn payload(next: &Relayed, late: i64) -> Value {
     let mut payload = next.payload.clone();
+    if next.action == "TransactionEvent" && next.number <= late {
+        payload["offline"] = json!(true);
+    }
     if let Some(number) = payload.get_mut("transactionId") {
         *number = json!(next.theirs.unwrap_or(-1));
     }
@@ -232,7 +286,8 @@ async fn connect(
     relay: &Relay,
     station: &str,
     version: Version,
-) -> Result<WebSocketStream<TcpStream>, End> {
+    clock: Arc<Clock>,
+) -> Result<WebSocketStream<Io>, End> {
     let url = format!("{}/{station}", relay.url.trim_end_matches('/'));
     let mut request = url.into_client_request()?;
     let headers = request.headers_mut();
@@ -244,12 +299,7 @@ async fn connect(
         let value = value.map_err(|error| End::Address(error.to_string()))?;
         headers.insert("Authorization", value);
     }
-    let uri = request.uri();
-    let host = uri
-        .host()
-        .ok_or_else(|| End::Address("it names no host".into()))?;
-    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
-    stream.set_nodelay(true)?;
+    let stream = relay.reach(request.uri(), clock).await?;
     let (socket, _) = client_async(request, stream).await?;
     Ok(socket)
 }

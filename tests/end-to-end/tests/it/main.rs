@@ -9,6 +9,7 @@ mod outage;
 mod plan;
 mod power;
 mod restored;
+mod station_orders;
 mod stations;
 mod steps;
 

@@ -1,0 +1,1 @@
+SELECT energy_wh, leaves_after_s FROM charging.assumption

@@ -1,0 +1,1 @@
+DELETE FROM charging.sign WHERE kind = $1 AND value = $2
