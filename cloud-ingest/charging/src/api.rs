@@ -448,7 +448,7 @@ pub async fn assume(
         if !(0..=most).contains(&value) {
             return Err(Problem::body(
                 field,
-                &format!("0 to {most}"),
+                format!("0 to {most}"),
                 &value.to_string(),
             ));
         }

@@ -103,7 +103,8 @@ fn people_sign_in_with_programs_and_pages() {
                 "files.write",
                 "gateways.read",
                 "jobs.read",
-                "telemetry.read"
+                "telemetry.read",
+                "transactions.assign"
             ])
         );
         let next = post(

@@ -221,8 +221,8 @@ mod tests {
                     while stream.read_exact(&mut asked).await.is_ok() {
                         let start = u16::from_be_bytes([asked[8], asked[9]]);
                         let count = u16::from_be_bytes([asked[10], asked[11]]);
-                        let all = (0..count).map(|n| registers.get(&start.wrapping_add(n)));
-                        let found: Option<Vec<u16>> = all.map(|one| one.copied()).collect();
+                        let at = |n| registers.get(&start.wrapping_add(n)).copied();
+                        let found: Option<Vec<u16>> = (0..count).map(at).collect();
                         let body = match found {
                             Some(found) => {
                                 let mut body = vec![asked[6], asked[7], (count * 2) as u8];

@@ -387,13 +387,13 @@ impl Manager {
                     memory.order = Some(order);
                 }
             }
-            if memory.disobeys {
+            if memory.faults.disobeys {
                 decision.alarms.push(Alarm::Disobeys(station.id.clone()));
             }
-            if memory.unheard {
+            if memory.faults.unheard {
                 decision.alarms.push(Alarm::Unheard(station.id.clone()));
             }
-            if memory.keeps_phases {
+            if memory.faults.keeps_phases {
                 decision.alarms.push(Alarm::KeepsPhases(station.id.clone()));
             }
             decision.limits.push(Limit {

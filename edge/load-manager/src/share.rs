@@ -133,7 +133,7 @@ fn phases(
         .phases
         .unwrap_or(station.terminals)
         .clamp(1, station.terminals);
-    let may = station.options.switches_phases && uses > 1 && !memory.keeps_phases;
+    let may = station.options.switches_phases && uses > 1 && !memory.faults.keeps_phases;
     if !may {
         return (uses, false);
     }

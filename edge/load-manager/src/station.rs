@@ -7,6 +7,17 @@ use crate::{
     site::StationOf,
 };
 
+/// What a station does not do as it was told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Faults {
+    /// It draws more than it may.
+    pub(crate) disobeys: bool,
+    /// It is linked and does not acknowledge.
+    pub(crate) unheard: bool,
+    /// It was told to use one phase and was seen to use more.
+    pub(crate) keeps_phases: bool,
+}
+
 /// What is remembered of a station.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
@@ -20,16 +31,11 @@ pub(crate) struct Memory {
     pub(crate) phases: usize,
     /// On how many phases it may draw by what it was told and is not known to have given up.
     pub(crate) wide: usize,
-    /// It was told to use one phase and was seen to use more.
-    pub(crate) keeps_phases: bool,
     /// Until when an order holds that it has acknowledged, or may have from before.
     lease_until: Millis,
     /// Most that it may offer by what it was told when its last car was there, in A, and until when.
     left: (f64, Millis),
-    /// It draws more than it may.
-    pub(crate) disobeys: bool,
-    /// It is linked and does not acknowledge.
-    pub(crate) unheard: bool,
+    pub(crate) faults: Faults,
     had_car: bool,
     /// What it does by itself when nobody hears it, in A.
     alone: f64,
@@ -53,11 +59,9 @@ impl Memory {
             limit: 0.0,
             phases: station.terminals,
             wide: station.terminals,
-            keeps_phases: false,
             lease_until: now + rules.lease.1,
             left: (station.max, now + rules.lease.1),
-            disobeys: false,
-            unheard: false,
+            faults: Faults::default(),
             had_car: false,
             alone: Self::alone(station, station.options.ignores_duration),
             on_since: None,
@@ -80,7 +84,7 @@ impl Memory {
 
     /// What others have to reckon with, per phase, in A.
     pub(crate) fn counted(&self, station: &StationOf) -> f64 {
-        if !self.disobeys {
+        if !self.faults.disobeys {
             return self.entitled;
         }
         self.draws(station)
@@ -101,7 +105,7 @@ impl Memory {
 
     /// Whether it can be relied on to follow what is decided.
     pub(crate) fn follows(&self, report: &StationReport) -> bool {
-        report.linked && !self.disobeys && !self.unheard
+        report.linked && !self.faults.disobeys && !self.faults.unheard
     }
 
     /// Takes notice of what is known now.
@@ -159,7 +163,7 @@ impl Memory {
             self.entitled.max(back)
         };
         self.order = None;
-        self.unheard = false;
+        self.faults.unheard = false;
     }
 
     /// No car: nothing flows. What is still offered to the next one counts, as far as it is more than what the station
@@ -174,11 +178,11 @@ impl Memory {
         let more = |offered: &f64| *offered > station.fallback + rules.tolerance;
         self.entitled = offered.filter(more).unwrap_or(0.0).min(station.max);
         self.limit = 0.0;
-        self.unheard = false;
+        self.faults.unheard = false;
         self.had_car = false;
         (self.on_since, self.off_since, self.waits_since) = (None, None, None);
         (self.cut_at, self.raised_at) = (None, None);
-        self.disobeys = self
+        self.faults.disobeys = self
             .draws(station)
             .is_some_and(|draws| draws > rules.tolerance);
     }
@@ -198,7 +202,7 @@ impl Memory {
             (self.entitled, self.wide) = (station.max, station.terminals);
         }
         let late = now - order.at >= rules.obey;
-        self.unheard = !order.acknowledged && (self.unheard || late);
+        self.faults.unheard = !order.acknowledged && (self.faults.unheard || late);
         if order.acknowledged {
             if late && draws.is_none_or(|draws| draws <= order.limit + rules.tolerance) {
                 self.entitled = order.limit;
@@ -211,7 +215,7 @@ impl Memory {
                 let (since, phases) = (order.at + rules.obey, order.phases);
                 self.narrow(station, phases, since, rules);
             }
-        } else if self.unheard {
+        } else if self.faults.unheard {
             self.wide = station.terminals;
             // Its lease ends, unless the order came through and only the answer is missing.
             self.entitled = if now > self.lease_until {
@@ -235,7 +239,7 @@ impl Memory {
             return;
         }
         if kept.iter().any(draws) {
-            (self.wide, self.keeps_phases) = (station.terminals, true);
+            (self.wide, self.faults.keeps_phases) = (station.terminals, true);
         } else if used.iter().any(draws) {
             self.wide = told;
         }
@@ -254,9 +258,9 @@ impl Memory {
             _ => self.entitled,
         };
         if draws > may + rules.tolerance {
-            self.disobeys = true;
+            self.faults.disobeys = true;
         } else if settled || self.order.is_none() {
-            self.disobeys = false;
+            self.faults.disobeys = false;
         }
     }
 

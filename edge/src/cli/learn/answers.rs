@@ -53,6 +53,9 @@ pub(super) fn identifiers(path: &Path) -> Result<BTreeSet<u16>, Failure> {
     Ok(read(path)?.1.into_keys().collect())
 }
 
+/// What the dashboard showed in each round, and one step of its display.
+type Shown = Vec<Option<(f64, f64)>>;
+
 pub(super) fn rank(
     scans: &[String],
     address: &Address,
@@ -60,7 +63,7 @@ pub(super) fn rank(
 ) -> Result<(), Failure> {
     let mut rounds = Vec::new();
     let mut services = BTreeSet::new();
-    let mut by_name: BTreeMap<&str, (Quantity, Vec<Option<(f64, f64)>>)> = BTreeMap::new();
+    let mut by_name: BTreeMap<&str, (Quantity, Shown)> = BTreeMap::new();
     for (number, text) in scans.iter().enumerate() {
         let wrong = || {
             Failure::input(format!(

@@ -10,7 +10,6 @@ use std::{
 use end_to_end::{
     check,
     house::{GATEWAY, Habits, House, Options},
-    process,
 };
 use serde_json::{Value, json};
 
@@ -41,15 +40,13 @@ struct Operator {
 
 impl Operator {
     async fn of(house: &House) -> Self {
-        let config = house.path("cloud.toml").display().to_string();
-        let mut add = vec![
-            "key", "add", "--config", &config, "--name", "operator", "--hours", "1",
+        let permissions = [
+            "telemetry.read",
+            "gateways.read",
+            "commands.send",
+            "transactions.assign",
         ];
-        for permission in ["telemetry.read", "commands.send", "transactions.assign"] {
-            add.extend(["--permission", permission]);
-        }
-        let program = process::program("cloud-ingest").unwrap();
-        let key = process::output(&program, &add).await.unwrap();
+        let key = house.key_for(&permissions).await.unwrap();
         Self {
             http: house.http(),
             key: key.trim().to_owned(),
