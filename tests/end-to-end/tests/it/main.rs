@@ -15,6 +15,11 @@ mod steps;
 
 use std::path::{Path, PathBuf};
 
+use end_to_end::{
+    check,
+    house::{Habits, House, Options},
+};
+
 /// The databases to test with, `(flavour, URL)`; none after saying that the test is skipped.
 fn databases() -> Vec<(String, String)> {
     let Ok(text) = std::env::var("PATIO_TEST_DATABASE_URLS") else {
@@ -26,6 +31,36 @@ fn databases() -> Vec<(String, String)> {
             .map(|(flavour, url)| (flavour.to_owned(), url.to_owned()))
     };
     text.split_whitespace().filter_map(pair).collect()
+}
+
+/// A house in a folder whose depot is as a file says and whose cars charge; cloud and gateway run, on a fresh database of a name
+/// that no other test has.
+async fn charging_house(
+    folder: &Path,
+    (url, name): (&str, &str),
+    depot: &str,
+    cars: u32,
+    seed: u64,
+) -> House {
+    let file = folder.join("depot.toml");
+    std::fs::write(&file, depot).unwrap();
+    let options = Options {
+        folder: folder.join("house"),
+        database_url: check::fresh_database(url, name).await.unwrap(),
+        cars,
+        chargers: 0,
+        seed,
+        speed: 1.0,
+        replay: None,
+    };
+    let habits = Habits {
+        charging: true,
+        ..Habits::default()
+    };
+    let mut house = House::of_depot(options, &file, habits).await.unwrap();
+    house.start_cloud().await.unwrap();
+    house.start_edge().unwrap();
+    house
 }
 
 /// How long a fault test may go on.

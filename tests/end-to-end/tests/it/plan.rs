@@ -4,14 +4,13 @@
 use std::{cell::Cell, fmt::Write as _, time::Duration};
 
 use end_to_end::{
-    check,
-    house::{GATEWAY, Habits, House, Options},
+    house::{GATEWAY, House},
     live::{Limits, Report},
 };
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::{databases, restored::report};
+use crate::{charging_house, databases, restored::report};
 
 /// Rating of the breaker of the supply, in A: 80 % of it are fewer than six cars want.
 const BREAKER: f64 = 80.0;
@@ -104,25 +103,14 @@ async fn a_plan_is_kept_without_the_cloud_until_it_ends() {
     };
     println!("database: {flavour}");
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("planned.toml");
-    std::fs::write(&file, depot()).unwrap();
-    let database_url = check::fresh_database(&url, "patio_plan").await.unwrap();
-    let options = Options {
-        folder: folder.path().join("house"),
-        database_url,
-        cars: STATIONS as u32,
-        chargers: 0,
-        seed: 1,
-        speed: 1.0,
-        replay: None,
-    };
-    let habits = Habits {
-        charging: true,
-        ..Habits::default()
-    };
-    let mut house = House::of_depot(options, &file, habits).await.unwrap();
-    house.start_cloud().await.unwrap();
-    house.start_edge().unwrap();
+    let mut house = charging_house(
+        folder.path(),
+        (&url, "patio_plan"),
+        &depot(),
+        STATIONS as u32,
+        1,
+    )
+    .await;
     let permissions = ["commands.send", "gateways.read", "telemetry.read"];
     let (http, key) = (house.http(), house.key_for(&permissions).await.unwrap());
 

@@ -7,13 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use end_to_end::{
-    check,
-    house::{GATEWAY, Habits, House, Options},
-};
+use end_to_end::house::{GATEWAY, House};
 use serde_json::{Value, json};
 
-use crate::databases;
+use crate::{charging_house, databases};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -126,24 +123,7 @@ async fn an_order_reaches_a_station_and_its_answer_the_api() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("orders.toml");
-    std::fs::write(&file, depot()).unwrap();
-    let options = Options {
-        folder: folder.path().join("house"),
-        database_url: check::fresh_database(&url, "patio_orders").await.unwrap(),
-        cars: 2,
-        chargers: 0,
-        seed: 7,
-        speed: 1.0,
-        replay: None,
-    };
-    let habits = Habits {
-        charging: true,
-        ..Habits::default()
-    };
-    let mut house = House::of_depot(options, &file, habits).await.unwrap();
-    house.start_cloud().await.unwrap();
-    house.start_edge().unwrap();
+    let mut house = charging_house(folder.path(), (&url, "patio_orders"), &depot(), 2, 7).await;
     let operator = Operator::of(&house).await;
 
     for (station, variable) in [
@@ -201,24 +181,7 @@ async fn the_car_at_a_station_is_known_by_its_card_and_its_telematics() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("orders.toml");
-    std::fs::write(&file, depot()).unwrap();
-    let options = Options {
-        folder: folder.path().join("house"),
-        database_url: check::fresh_database(&url, "patio_cards").await.unwrap(),
-        cars: 2,
-        chargers: 0,
-        seed: 8,
-        speed: 1.0,
-        replay: None,
-    };
-    let habits = Habits {
-        charging: true,
-        ..Habits::default()
-    };
-    let mut house = House::of_depot(options, &file, habits).await.unwrap();
-    house.start_cloud().await.unwrap();
-    house.start_edge().unwrap();
+    let mut house = charging_house(folder.path(), (&url, "patio_cards"), &depot(), 2, 8).await;
     let operator = Operator::of(&house).await;
     let open = operator.open("CP-s-1").await;
     // Until somebody says whose the card is, operations see it, and what is assumed.
