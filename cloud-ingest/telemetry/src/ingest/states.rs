@@ -1,9 +1,10 @@
 //! When states changed. What comes in order is compared with the latest value, which the transaction has locked; what
-//! comes between older samples has its surroundings read again.
+//! comes between older samples has its surroundings read again, unless it says what is known already.
 
 use std::sync::Arc;
 
 use deadpool_postgres::Transaction;
+use tokio_postgres::Row;
 
 use super::{known::AssetSource, latest::Latest, sources::Placed};
 use crate::{copy::CopyRows, layout::layout, micros::Micros, trouble::Trouble};
@@ -13,13 +14,14 @@ pub(crate) type IsState = Arc<[bool]>;
 
 /// Samples of states: times and steps.
 type Samples = Vec<(i64, i64)>;
+/// Whose state: asset, source and slot.
+type Key = (i32, i16, u16);
 
 /// Those of a batch.
 #[derive(Debug)]
 pub(crate) struct States {
     is_state: IsState,
-    /// By asset, source and slot.
-    samples: Vec<((i32, i16, u16), Samples)>,
+    samples: Vec<(Key, Samples)>,
 }
 
 /// A sample that differs from the one before.
@@ -92,43 +94,96 @@ impl States {
         tx: &Transaction<'_>,
         latest: &Latest<i64>,
     ) -> Result<(), Trouble> {
-        let mut new = CopyRows::new();
-        for ((asset, source, slot), mut samples) in self.samples {
+        let mut new = NewChanges(CopyRows::new());
+        let mut late = Vec::new();
+        for (key, mut samples) in self.samples {
             samples.sort_unstable();
-            let signal = i32::from(layout().slot(slot).signal.id.0);
+            let (asset, source, slot) = key;
+            let signal = signal(slot);
             let values = latest.get(&(asset, source));
             let before = values
                 .and_then(|values| values.iter().find(|(other, _)| *other == signal))
                 .map(|(_, last)| *last);
-            let (first, last) = (samples[0].0, samples[samples.len() - 1].0);
-            let found = if before.is_none_or(|before| before.time_us < first) {
-                changes(before.map(|before| before.value), &samples)
+            if before.is_none_or(|before| before.time_us < samples[0].0) {
+                new.add(key, changes(before.map(|before| before.value), &samples));
             } else {
-                again(tx, (asset, source, slot), first, last).await?
-            };
-            for change in found {
-                new.row(6);
-                new.integer(asset);
-                new.integer(signal);
-                new.smallint(source);
-                new.time(change.time_us);
-                match change.before {
-                    Some(before) => new.bigint(before),
-                    None => new.null(),
-                }
-                new.bigint(change.steps);
+                late.push((key, samples));
             }
         }
+        for (key, (first, last)) in unsettled(tx, &late).await? {
+            new.add(key, again(tx, key, first, last).await?);
+        }
         let target = "telemetry.state_change (asset_id, signal_id, source, time, before, steps)";
-        new.send(tx, target).await
+        new.0.send(tx, target).await
     }
+}
+
+/// The number of a slot's signal.
+fn signal(slot: u16) -> i32 {
+    i32::from(layout().slot(slot).signal.id.0)
+}
+
+/// Changes on their way into the table.
+struct NewChanges(CopyRows);
+
+impl NewChanges {
+    fn add(&mut self, (asset, source, slot): Key, changes: Vec<Change>) {
+        for change in changes {
+            self.0.row(6);
+            self.0.integer(asset);
+            self.0.integer(signal(slot));
+            self.0.smallint(source);
+            self.0.time(change.time_us);
+            match change.before {
+                Some(before) => self.0.bigint(before),
+                None => self.0.null(),
+            }
+            self.0.bigint(change.steps);
+        }
+    }
+}
+
+/// Of states that come late, each in order of time, those that may change what is kept, with their first and last time. Where
+/// all that came is what the state was before, and nothing is known to have changed meanwhile, what is kept stays true:
+/// the samples between are all alike, and the one after them follows the same as before.
+async fn unsettled(
+    tx: &Transaction<'_>,
+    late: &[(Key, Samples)],
+) -> Result<Vec<(Key, (i64, i64))>, Trouble> {
+    if late.is_empty() {
+        return Ok(Vec::new());
+    }
+    let spans = late
+        .iter()
+        .map(|(key, samples)| (*key, (samples[0].0, samples[samples.len() - 1].0)));
+    let keys = || late.iter().map(|(key, _)| key);
+    let assets: Vec<i32> = keys().map(|key| key.0).collect();
+    let signals: Vec<i32> = keys().map(|key| signal(key.2)).collect();
+    let sources: Vec<i16> = keys().map(|key| key.1).collect();
+    let (first, last): (Vec<Micros>, Vec<Micros>) = spans
+        .clone()
+        .map(|(_, (first, last))| (Micros(first), Micros(last)))
+        .unzip();
+    let statement = tx
+        .prepare_cached(include_str!("../../queries/states_before.sql"))
+        .await?;
+    let rows = tx
+        .query(&statement, &[&assets, &signals, &sources, &first, &last])
+        .await?;
+    let is_settled = |row: &Row, samples: &[(i64, i64)]| {
+        let before: Option<i64> = row.get("steps");
+        !row.get::<_, bool>("changed") && samples.iter().all(|(_, steps)| Some(*steps) == before)
+    };
+    let found = spans.zip(late).zip(&rows);
+    let found = found.filter(|((_, (_, samples)), row)| !is_settled(row, samples));
+    Ok(found.map(|((span, _), _)| span).collect())
 }
 
 /// Reads the samples between two times again, with the last one before and the first one after them, and forgets the
 /// changes that were kept of that time.
 async fn again(
     tx: &Transaction<'_>,
-    (asset, source, slot): (i32, i16, u16),
+    (asset, source, slot): Key,
     first: i64,
     last: i64,
 ) -> Result<Vec<Change>, Trouble> {
