@@ -2,6 +2,8 @@
 //! by the transaction that made it so (`telemetry.dirty`); any number of workers take marks and read those buckets again.
 //! Why that is exact however late and disordered samples come stands in `migrations/V3__rollups.sql`.
 
+mod minutes;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -22,7 +24,7 @@ const DAY_US: i64 = 24 * 60 * MINUTE_US;
 /// How long after its end a minute is read: what belongs to it has mostly arrived then.
 const SETTLE_US: i64 = 15_000_000;
 /// Most marks of one transaction.
-const MOST_MARKS: i64 = 4000;
+const MOST_MARKS: i64 = 10_000;
 
 /// How much a roll-up takes together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -66,14 +68,6 @@ impl Resolution {
             Self::Day => 32 * DAY_US,
         }
     }
-
-    const fn sql(self) -> &'static str {
-        match self {
-            Self::Minute => include_str!("../queries/rollup_minutes.sql"),
-            Self::Quarter => include_str!("../queries/rollup_quarters.sql"),
-            Self::Day => include_str!("../queries/rollup_days.sql"),
-        }
-    }
 }
 
 /// The minutes of rows: source, asset, begin in microseconds since 1970.
@@ -97,7 +91,7 @@ impl Minutes {
 
     /// The marks, as rows of `telemetry.dirty`.
     pub(crate) fn marks(&self, now: Timestamp) -> CopyRows {
-        let now_us = now.as_microsecond();
+        let (now_us, late_us) = (now.as_microsecond(), late_us(now));
         let mut marks = CopyRows::new();
         for &(source, asset, minute) in &self.0 {
             marks.row(5);
@@ -105,10 +99,18 @@ impl Minutes {
             marks.smallint(source);
             marks.integer(asset);
             marks.time(minute);
-            marks.time(now_us.max(minute + MINUTE_US + SETTLE_US));
+            let settled = minute + MINUTE_US + SETTLE_US;
+            marks.time(if settled > now_us { settled } else { late_us });
         }
         marks
     }
+}
+
+/// When buckets are due that were over long ago, in microseconds since 1970: in a while, for more of them may come, and
+/// at one instant for all that are marked about now, so that the marks of a bucket are found together.
+fn late_us(now: Timestamp) -> i64 {
+    let now_us = now.as_microsecond();
+    now_us - now_us.rem_euclid(SETTLE_US) + 2 * SETTLE_US
 }
 
 /// Brings roll-ups up to date, as far as they are due at `now`; returns how many buckets were read again. Any number may
@@ -156,20 +158,35 @@ async fn some(db: &Db, resolution: Resolution, now: Timestamp) -> Result<u64, Tr
         parts.entry(part).or_default().insert(key);
     }
     let mut buckets = 0;
-    let roll_up = tx.prepare_cached(resolution.sql()).await?;
     for (part, keys) in parts {
         buckets += keys.len() as u64;
         let assets: Vec<i32> = keys.iter().map(|key| key.0).collect();
         let sources: Vec<i16> = keys.iter().map(|key| key.1).collect();
         let begins: Vec<Micros> = keys.iter().map(|key| Micros(key.2)).collect();
         let (from, to) = (Micros(part), Micros(part + resolution.part_us()));
-        if resolution == Resolution::Day {
-            let to = Micros(to.0 + DAY_US);
-            tx.execute(&roll_up, &[&assets, &sources, &begins, &from, &to])
-                .await?;
-        } else {
-            tx.execute(&roll_up, &[&assets, &sources, &begins, &from, &to, &now])
-                .await?;
+        match resolution {
+            Resolution::Minute => {
+                let columns = minutes::used(&tx, &assets, &sources).await?;
+                if columns.is_empty() {
+                    continue;
+                }
+                let sql = minutes::sql(&columns);
+                tx.execute(&sql, &[&assets, &sources, &begins, &from, &to, &now])
+                    .await?;
+            }
+            Resolution::Quarter => {
+                let sql = include_str!("../queries/rollup_quarters.sql");
+                let statement = tx.prepare_cached(sql).await?;
+                tx.execute(&statement, &[&assets, &sources, &begins, &from, &to, &now])
+                    .await?;
+            }
+            Resolution::Day => {
+                let sql = include_str!("../queries/rollup_days.sql");
+                let statement = tx.prepare_cached(sql).await?;
+                let to = Micros(to.0 + DAY_US);
+                tx.execute(&statement, &[&assets, &sources, &begins, &from, &to])
+                    .await?;
+            }
         }
     }
     tx.commit().await?;

@@ -1,5 +1,6 @@
 //! The columnstore of TimescaleDB Community: what is compressed is read, completed, rolled up and removed like the rest.
 
+use jiff::ToSpan as _;
 use platform::{Flavour, OrganizationId, Scope, testing::on_each_database};
 use shared_protocol::Stream;
 use telemetry::{retain, roll_up};
@@ -57,7 +58,7 @@ fn compressed_chunks_are_like_others() {
             }
         };
         deliver(&mut gateway, 0).await;
-        roll_up(&world.db, now()).await.unwrap();
+        roll_up(&world.db, now() + 1.minutes()).await.unwrap();
         retain(&world.db, now()).await.unwrap();
         let policies = "SELECT count(*) FROM timescaledb_information.jobs
             WHERE proc_name = 'policy_compression' AND hypertable_schema = 'telemetry'";
@@ -77,7 +78,7 @@ fn compressed_chunks_are_like_others() {
         // Late: between what is compressed (same minutes) and behind it.
         deliver(&mut gateway, 1).await;
         deliver(&mut gateway, 5).await;
-        roll_up(&world.db, now()).await.unwrap();
+        roll_up(&world.db, now() + 1.minutes()).await.unwrap();
         let client = world.client().await;
         values.sort();
         assert_eq!(stored(&client, &gateway).await, values);
