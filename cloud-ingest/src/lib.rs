@@ -10,6 +10,7 @@
 //! | [`ingest`] | from the broker into the database, and the answer back |
 //! | [`mod@devices`] | devices that are no gateways: trackers, JSON over MQTT, feeds |
 //! | [`http`] · [`api`] | the frame of the HTTP API, and its routes |
+//! | [`plans`] | plans with what the fleet assumes of cars that nobody knows |
 //! | [`works`] | what is done in the background for every room: jobs, events on their way |
 //! | [`replica`] | a streaming replica that answers what only reads |
 //! | [`rooms`] | the rooms of the cloud, and what they need of the database |
@@ -30,6 +31,7 @@ pub mod keys;
 pub mod limits;
 pub mod log;
 pub mod metrics;
+pub mod plans;
 pub mod replica;
 pub mod rooms;
 pub mod serve;

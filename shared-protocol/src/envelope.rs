@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! 0   2  "Pt"
-//! 2   1  version of the format: the lowest one that knows the body (3 for ranges of gaps, 2 for all others; 1 is still read)
+//! 2   1  version of the format: the lowest one that knows the body (4 for plans that assume something, 3 for ranges of gaps, 2 for all
+//!        others; 1 is still read)
 //! 3   1  kind
 //! 4   4  length of the body, little endian
 //! 8   n  body
@@ -23,6 +24,8 @@ use sha2::{Digest as _, Sha256};
 pub const VERSION: u8 = 2;
 /// The version that knows ranges of gaps.
 pub const VERSION_OF_RANGES: u8 = 3;
+/// The version that knows plans with what is assumed of other cars.
+pub const VERSION_OF_ASSUMED: u8 = 4;
 /// The oldest version that is read.
 const OLDEST: u8 = 1;
 /// Longest envelope that is read or written. Far below the 256 MiB that MQTT allows and what brokers are configured for.
@@ -244,7 +247,7 @@ impl<'a> Envelope<'a> {
         if bytes.len() < HEAD + TAIL || bytes[..2] != MAGIC {
             return Err(OpenError::Foreign);
         }
-        if !(OLDEST..=VERSION_OF_RANGES).contains(&bytes[2]) {
+        if !(OLDEST..=VERSION_OF_ASSUMED).contains(&bytes[2]) {
             return Err(OpenError::Version(bytes[2]));
         }
         let announced = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]) as usize;

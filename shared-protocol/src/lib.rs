@@ -5,7 +5,7 @@
 //! - [`ids`]: who speaks (gateway), and the number of a block `(gateway, epoch, stream, seq)`
 //! - [`block`] over [`samples`] over `packed`, `bits`: a sealed block and its columnar body
 //! - [`message`]: acknowledgements, hellos and commands
-//! - [`plan`]: what the cloud plans for a depot's stations
+//! - [`plan`]: what the cloud plans for a depot's stations, and assumes of cars that nobody knows
 //! - [`station`]: what charging stations can be told to do
 //! - [`envelope`]: the one signed, checksummed frame that carries all of them
 //! - [`topic`]: where each of them travels over MQTT
@@ -35,6 +35,6 @@ pub use decimal::Decimal;
 pub use envelope::{Digest, OpenError, SigningKey, VerifyingKey};
 pub use ids::{AssetKey, BlockNumber, Epoch, GatewayId, Stream};
 pub use message::{Ack, Answer, Command, CommandBody, Hello, StreamState, Verdict};
-pub use plan::{Plan, Planned};
+pub use plan::{Assumed, Plan, Planned};
 pub use samples::{SampleBody, Series};
 pub use station::{Dialect, NoStationCommand, StationCommand, StationOrder, station_commands};

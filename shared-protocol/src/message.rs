@@ -3,7 +3,7 @@
 use bincode::{Decode, Encode};
 
 use crate::{
-    AssetKey, BlockNumber, Digest, Epoch, GatewayId, OpenError, Plan, SigningKey, Stream,
+    AssetKey, Assumed, BlockNumber, Digest, Epoch, GatewayId, OpenError, Plan, SigningKey, Stream,
     VerifyingKey,
     envelope::{self, Envelope, Kind, MAX_ENVELOPE},
 };
@@ -76,12 +76,14 @@ pub enum CommandBody {
     Ping,
     /// Send the definitions of an epoch's columns again.
     SendColumns(Epoch),
-    /// Keep this plan instead of the one before.
+    /// Keep this plan instead of the one before; of cars of which it says nothing nothing is assumed.
     Plan(Plan),
     /// Have the computers of a vehicle forget their trouble codes. Done only while it stands still.
     ClearTroubleCodes(AssetKey),
     /// Tell a charging station something: a [`StationOrder`](crate::StationOrder) as JSON.
     Station(String),
+    /// Keep this plan instead of the one before, and assume this of cars of which it says nothing.
+    PlanAssuming(Plan, Assumed),
 }
 
 impl CommandBody {
@@ -90,7 +92,7 @@ impl CommandBody {
         match self {
             Self::Ping => "ping",
             Self::SendColumns(_) => "send-columns",
-            Self::Plan(_) => "plan",
+            Self::Plan(_) | Self::PlanAssuming(..) => "plan",
             Self::ClearTroubleCodes(_) => "clear-trouble-codes",
             Self::Station(_) => "station",
         }
@@ -117,9 +119,14 @@ pub struct Command {
 trait Message: Encode + Decode<()> {
     const KIND: Kind;
 
+    /// The lowest version of the format that knows it.
+    fn version(&self) -> u8 {
+        envelope::VERSION
+    }
+
     fn seal(&self, key: &SigningKey) -> Option<Vec<u8>> {
         let body = bincode::encode_to_vec(self, config()).ok()?;
-        envelope::seal(Self::KIND, &body, key)
+        envelope::seal_as(self.version(), Self::KIND, &body, key)
     }
 
     fn open(bytes: &[u8], key: &VerifyingKey, whose: &str) -> Result<Self, OpenError> {
@@ -150,6 +157,13 @@ impl Message for Hello {
 }
 impl Message for Command {
     const KIND: Kind = Kind::Command;
+
+    fn version(&self) -> u8 {
+        match self.body {
+            CommandBody::PlanAssuming(..) => envelope::VERSION_OF_ASSUMED,
+            _ => envelope::VERSION,
+        }
+    }
 }
 
 impl Ack {
@@ -202,6 +216,18 @@ impl Command {
         let command = <Self as Message>::open(bytes, cloud, "the cloud")?;
         addressed(&command.gateway, gateway)?;
         Ok(command)
+    }
+
+    /// The same for a gateway that does not know all of it yet, and ignores it: to be sent after it, under the same id, so that a
+    /// gateway that has taken the whole of it does nothing again. `None`: every gateway knows all of it.
+    pub fn for_older(&self) -> Option<Self> {
+        let CommandBody::PlanAssuming(plan, _) = &self.body else {
+            return None;
+        };
+        Some(Self {
+            body: CommandBody::Plan(plan.clone()),
+            ..self.clone()
+        })
     }
 }
 

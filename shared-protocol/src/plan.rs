@@ -13,8 +13,18 @@ pub struct Plan {
     pub from_us: i64,
     /// Until when, in microseconds since 1970.
     pub until_us: i64,
-    /// What it says of stations; of others it says nothing.
+    /// What it says of stations; of others it says nothing (see [`Assumed`]).
     pub stations: Vec<Planned>,
+}
+
+/// What is assumed of a car of which a plan says nothing: the fleet's safe default. It is an order among cars like any
+/// departure and need that are known, and no more: no power is taken from it, and it is never critical.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Assumed {
+    /// Energy that it needs, in Wh.
+    pub energy_wh: u32,
+    /// How long after its transaction began it leaves, in s.
+    pub leaves_after_s: u32,
 }
 
 /// What a plan says of the car at a station.

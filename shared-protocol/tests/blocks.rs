@@ -3,9 +3,9 @@
 
 use proptest::prelude::*;
 use shared_protocol::{
-    Ack, Answer, Block, BlockHeader, BlockNumber, Body, Column, Command, CommandBody, Decimal,
-    Digest, Encoding, Epoch, Hello, OpenError, Record, SampleBody, SignalDef, SignalId, SignalRef,
-    SigningKey, Source, Stream, StreamState, Verdict,
+    Ack, Answer, Assumed, Block, BlockHeader, BlockNumber, Body, Column, Command, CommandBody,
+    Decimal, Digest, Encoding, Epoch, Hello, OpenError, Plan, Planned, Record, SampleBody,
+    SignalDef, SignalId, SignalRef, SigningKey, Source, Stream, StreamState, Verdict,
     block::{DropReason, MAX_CONTENT, MOST_GAPS, SealedBlock},
 };
 
@@ -249,6 +249,52 @@ fn golden_bytes_of_version_3() {
             refused.to_string().contains("no range of gaps"),
             "{refused}"
         );
+    }
+}
+
+/// Plans that assume something of other cars are the only thing that is written in version 4. Gateways that do not know it
+/// ignore it, and take the same plan as it always was written.
+#[test]
+fn golden_bytes_of_version_4() {
+    let plan = Plan {
+        from_us: 1_760_000_000_000_000,
+        until_us: 1_760_036_000_000_000,
+        stations: vec![Planned {
+            station: "station-01".parse().unwrap(),
+            token: Some("CARD".into()),
+            critical: true,
+            departure_us: Some(1_760_030_000_000_000),
+            energy_wh: Some(9000),
+            power: vec![(1_760_010_000_000_000, 7000)],
+        }],
+    };
+    let assumed = Assumed {
+        energy_wh: 20_000,
+        leaves_after_s: 28_800,
+    };
+    let command = Command {
+        gateway: "depot-1".parse().unwrap(),
+        id: [9; 16],
+        issued_us: 1,
+        expires_us: 2,
+        body: CommandBody::PlanAssuming(plan, assumed),
+    };
+    let older = command.for_older().unwrap();
+    assert_eq!(older.for_older(), None);
+    for (version, command) in [(2, &older), (4, &command)] {
+        let bytes = command.seal(&key()).unwrap();
+        let folder = golden_folder(&format!("v{version}"));
+        let file = folder.join("plan.bin");
+        if std::env::var_os("PATIO_WRITE_GOLDEN").is_some() && !file.exists() {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&file, &bytes).unwrap();
+        }
+        let golden = golden(&format!("v{version}"), "plan");
+        assert_eq!(hex::encode(&golden), hex::encode(&bytes), "{version}");
+        assert_eq!(golden[2], version);
+        let public = key().verifying_key();
+        let read = Command::open(&golden, &public, &command.gateway).unwrap();
+        assert_eq!((read.id, &read), ([9; 16], command));
     }
 }
 

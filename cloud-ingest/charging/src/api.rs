@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use platform::{DbError, Tenant};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio_postgres::{Client, Row};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{Body, Caller, Code, List, PageSize, Params, Problem, Problems, Turn, once};
@@ -37,8 +38,9 @@ pub struct Known {
     decided_at: Timestamp,
 }
 
-/// What is assumed of a car while nobody knows which one it is. Its station charges it: it has its fair share of what breakers
-/// and contract leave, and comes before no other.
+/// What is assumed of a car while nobody knows which one it is. Its station charges it: a plan that says nothing else takes this
+/// to the gateway, and the car stands where one stands that leaves then and needs that; never among the critical ones. When it is
+/// over, it has its fair share like any car of which nothing is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Assumed {
@@ -152,7 +154,7 @@ pub async fn vehicles(
     let rows = tenant
         .query(include_str!("../queries/vehicles.sql"), &[&transactions])
         .await?;
-    let known = |row: &tokio_postgres::Row| {
+    let known = |row: &Row| {
         let words: Vec<String> = row.get("evidence");
         let by = words.iter().map(|word| json!(word));
         let assigned_by: Option<String> = row.get("assigned_by");
@@ -179,10 +181,21 @@ async fn assumption(tenant: &Tenant) -> Result<Assumed, DbError> {
     let row = tenant
         .query_opt(include_str!("../queries/assumption.sql"), &[])
         .await?;
-    Ok(row.map_or(ASSUMED, |row| Assumed {
+    Ok(written(row.as_ref()))
+}
+
+/// What is assumed at the stations of this gateway, on a connection or in a transaction of the organisation that owns it.
+pub async fn assumed_at(client: &Client, gateway: &str) -> Result<Assumed, DbError> {
+    let sql = include_str!("../queries/assumption_at.sql");
+    let row = client.query_opt(sql, &[&gateway]).await?;
+    Ok(written(row.as_ref()))
+}
+
+fn written(row: Option<&Row>) -> Assumed {
+    row.map_or(ASSUMED, |row| Assumed {
         energy_wh: row.get(0),
         leaves_after_s: row.get(1),
-    }))
+    })
 }
 
 /// Transactions that go on with a vehicle that nobody knows, newest first, and what is assumed of it.
@@ -422,7 +435,7 @@ pub async fn assumed(
     Ok(Json(assumed))
 }
 
-/// Say what is assumed of a car while nobody knows which one it is.
+/// Say what is assumed of a car while nobody knows which one it is. Plans that are given from then on take it to the gateways.
 #[utoipa::path(
     put, path = "/v1/charging/assumed", tag = "charging",
     security(("bearer" = ["transactions.assign"]), ("page" = ["transactions.assign"])),

@@ -16,7 +16,7 @@ pub mod matching;
 
 use platform::{Clock, Db, Room};
 
-pub use api::{Assumed, Known, routes, vehicles};
+pub use api::{Assumed, Known, assumed_at, routes, vehicles};
 pub use matcher::match_all;
 
 /// The migrations of this room.

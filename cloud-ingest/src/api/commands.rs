@@ -15,7 +15,7 @@ use telemetry::command::{self, Before, CommandError, CommandId, Sent};
 use utoipa::ToSchema;
 use web::{Body, Caller, Code, List, PageSize, Params, Problem, Problems, Turn, once};
 
-use crate::http::App;
+use crate::{http::App, plans};
 
 /// How long a command is valid when nobody says: an hour.
 const USUAL_S: u32 = 3600;
@@ -32,8 +32,10 @@ pub struct CommandToSend {
     kind: String,
     /// With what; for `send-columns` the epoch; for `clear-trouble-codes` the vehicle; for `plan` JSON: `{"from": instant,
     /// "until": instant, "stations": [{"station": key, "token"?, "critical"?, "departure"?: instant, "energy_wh"?, "power"?:
-    /// [{"from": instant, "watts"}]}]}`. A plan orders cars and takes power from them; it raises nothing that breakers,
-    /// contract and meters allow. The newest one that a gateway has taken holds until its end; then cars share what there is.
+    /// [{"from": instant, "watts"}]}], "assumed"?: {"energy_wh", "leaves_after_s"}}`. A plan orders cars and takes power from
+    /// them; it raises nothing that breakers, contract and meters allow. The newest one that a gateway has taken holds until
+    /// its end; then cars share what there is. `assumed` is what a car counts with of which the plan says nothing: when absent,
+    /// what `/v1/charging/assumed` says; null: nothing.
     /// For `station` what a charging station is to do, as JSON:
     /// `{"station": "CP-1", "command": "remote-start", "with": {"token": "04A2B3", "connector": 1}}`. A command or
     /// parameter that there is not is answered with those that there are.
@@ -75,6 +77,8 @@ pub async fn send(
         Turn::Now(tenant) => *tenant,
     };
     let what = (wanted.kind.as_str(), wanted.argument.as_str());
+    let argument = plans::argument(&tenant, &gateway, what).await?;
+    let what = (what.0, &*argument);
     let queued = command::queue(&tenant, &gateway, what, Timestamp::now(), valid).await;
     let id = queued.map_err(|error| {
         let says = error.to_string();

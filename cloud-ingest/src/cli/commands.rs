@@ -8,6 +8,7 @@ use shared_protocol::GatewayId;
 use telemetry::command::{self, CommandError};
 
 use super::{Failure, Where};
+use crate::plans;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -56,8 +57,10 @@ pub(super) async fn run(command: Command) -> Result<ExitCode, Failure> {
         } => {
             let db = place.connect().await?;
             let valid = Duration::from_secs(valid);
-            let sent =
-                command::send(&db, &gateway, (&kind, &argument), Timestamp::now(), valid).await;
+            let client = db.system().await?;
+            let argument = plans::argument(&client, &gateway, (&kind, &argument)).await?;
+            let what = (&*kind, &*argument);
+            let sent = command::queue(&client, &gateway, what, Timestamp::now(), valid).await;
             let id = sent.map_err(|error| match error {
                 CommandError::Db(error) => Failure::from(error),
                 other => Failure::bad_input(other.to_string()),

@@ -3,7 +3,7 @@
 //! are records of kind `command.answer`, `{"command": id, "result": …, "detail": …}`; they move the command in the
 //! transaction that stores them.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, iter, str::FromStr, time::Duration};
 
 use deadpool_postgres::Transaction;
 use jiff::{SignedDuration, Timestamp};
@@ -101,7 +101,12 @@ fn body(kind: &str, argument: &str) -> Result<CommandBody, CommandError> {
         })
     };
     let found = match kind {
-        "plan" => return Ok(CommandBody::Plan(plan::read(argument)?)),
+        "plan" => {
+            return Ok(match plan::read(argument)? {
+                (plan, Some(assumed)) => CommandBody::PlanAssuming(plan, assumed),
+                (plan, None) => CommandBody::Plan(plan),
+            });
+        }
         "station" => {
             StationOrder::parse(argument)?;
             Some(CommandBody::Station(argument.to_owned()))
@@ -164,15 +169,20 @@ pub async fn queue(
         .ok_or_else(|| CommandError::Gateway(gateway.clone()))
 }
 
-/// Takes what is due to be sent, and lets expire what was not answered in time. Whoever takes a command has to send it;
-/// what gets lost is due again soon.
+/// Takes what is due to be sent, in this order, and lets expire what was not answered in time. Whoever takes a command has to
+/// send it; what gets lost is due again soon. What a gateway of the version before does not know is followed by what it knows of
+/// it, under the same name: whoever has taken the first does not carry out the second.
 pub async fn take_due(db: &Db, now: Timestamp) -> Result<Vec<Command>, DbError> {
     let client = db.system().await?;
     let sql = include_str!("../queries/expire_commands.sql");
     client.execute(sql, &[&now]).await?;
     let sql = include_str!("../queries/take_commands.sql");
     let rows = client.query(sql, &[&now]).await?;
-    Ok(rows.iter().filter_map(command).collect())
+    let both = |command: Command| {
+        let older = command.for_older();
+        iter::once(command).chain(older)
+    };
+    Ok(rows.iter().filter_map(command).flat_map(both).collect())
 }
 
 fn command(row: &Row) -> Option<Command> {

@@ -108,3 +108,86 @@ fn what_was_charged_can_be_read() {
         service.stop();
     });
 }
+
+#[test]
+fn a_plan_takes_what_the_fleet_assumes_of_cars_that_nobody_knows() {
+    on_each_database(async |database: TestDatabase| {
+        let place = Place::new(&database.url, EMBEDDED);
+        let service = place.serve();
+        place.gateway("depot-1");
+        let plan = json!({
+            "from": "2027-01-31T20:00:00Z", "until": "2027-02-01T06:00:00Z", "stations": [{ "station": "s-1", "token": "CARD" }],
+        });
+        let give = async |plan: &str| {
+            let command = json!({ "gateway": "depot-1", "kind": "plan", "argument": plan });
+            service.post("/v1/commands", "", &command.to_string()).await
+        };
+        // What a plan says when it is given, of cars that it does not know.
+        let given = async |plan: &Value| {
+            let answer = give(&plan.to_string()).await;
+            assert_eq!(answer.status, 201, "{}", answer.body);
+            let argument = answer.json()["argument"].as_str().unwrap().to_owned();
+            let mut said: Value = serde_json::from_str(&argument).unwrap();
+            let assumed = said.as_object_mut().unwrap().remove("assumed").unwrap();
+            let mut rest = plan.clone();
+            rest.as_object_mut().unwrap().remove("assumed");
+            assert_eq!(said, rest);
+            assumed
+        };
+        // Nobody has said anything: a day's work and a night.
+        let usual = json!({ "energy_wh": 20_000, "leaves_after_s": 28_800 });
+        assert_eq!(given(&plan).await, usual);
+        let short = json!({ "energy_wh": 9_000, "leaves_after_s": 3_600 });
+        let assume = async |key: &str, assumed: &Value| {
+            let answer = with(
+                &service,
+                key,
+                "PUT /v1/charging/assumed",
+                &assumed.to_string(),
+            )
+            .await;
+            assert_eq!(answer.status, 200, "{}", answer.body);
+        };
+        assume(&service.key, &short).await;
+        assert_eq!(given(&plan).await, short);
+        // What others assume is theirs.
+        let theirs = place.key("other", &["transactions.assign"]);
+        assume(&theirs, &json!({ "energy_wh": 1, "leaves_after_s": 1 })).await;
+        assert_eq!(given(&plan).await, short);
+        // A plan may say its own, and that nothing is assumed.
+        for own in [
+            json!({ "energy_wh": 500, "leaves_after_s": 60 }),
+            json!(null),
+        ] {
+            let mut plan = plan.clone();
+            plan["assumed"] = own.clone();
+            assert_eq!(given(&plan).await, own);
+        }
+        // From the command line it is the same.
+        let printed = place.run(&[
+            "command",
+            "send",
+            "--gateway",
+            "depot-1",
+            "plan",
+            &plan.to_string(),
+        ]);
+        let path = format!("/v1/commands/{}", printed.trim());
+        let command = service.get(&path).await.json();
+        let said = command["argument"].as_str().unwrap();
+        let said: Value = serde_json::from_str(said).unwrap();
+        assert_eq!(said["assumed"], short, "{said}");
+        // What is wrong with a plan is told as ever.
+        let mut wrong = plan.clone();
+        wrong["assumed"] = json!({ "energy_wh": 1_000_001, "leaves_after_s": 1 });
+        for (plan, says) in [
+            ("{}", "expected a plan such as"),
+            (&wrong.to_string(), "at most 1000000 Wh"),
+        ] {
+            let answer = give(plan).await;
+            assert_eq!(code(&answer).0, 400, "{}", answer.body);
+            assert!(answer.body.contains(says), "{}", answer.body);
+        }
+        service.stop();
+    });
+}

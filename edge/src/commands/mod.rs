@@ -28,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-use shared_protocol::{AssetKey, Command, CommandBody, Record};
+use shared_protocol::{AssetKey, Assumed, Command, CommandBody, Plan, Record};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::{
@@ -277,16 +277,27 @@ impl Desk {
                 let columns = vec![Settlement::Columns(*epoch)];
                 self.buffer.settle(columns).await.map(Ok)
             }
-            CommandBody::Plan(plan) => {
-                let Some(control) = self.control.clone() else {
-                    return Ok(Err(NoPlan::NoDepot.to_string()));
-                };
-                let (plan, issued) = (plan.clone(), command.issued_us);
-                let kept = tokio::task::spawn_blocking(move || control.keep_plan(plan, issued));
-                let kept = kept.await.map_err(|error| NoPlan::Disk(error.to_string()));
-                Ok(kept.flatten().map_err(|error| error.to_string()))
-            }
+            CommandBody::Plan(plan) => Ok(self.keep_plan(plan, None, command.issued_us).await),
+            CommandBody::PlanAssuming(plan, assumed) => Ok(self
+                .keep_plan(plan, Some(*assumed), command.issued_us)
+                .await),
         }
+    }
+
+    async fn keep_plan(
+        &self,
+        plan: &Plan,
+        assumed: Option<Assumed>,
+        issued_us: i64,
+    ) -> Result<(), String> {
+        let Some(control) = self.control.clone() else {
+            return Err(NoPlan::NoDepot.to_string());
+        };
+        let plan = plan.clone();
+        let kept = move || control.keep_plan(plan, assumed, issued_us);
+        let kept = tokio::task::spawn_blocking(kept).await;
+        let kept = kept.map_err(|error| NoPlan::Disk(error.to_string()));
+        kept.flatten().map_err(|error| error.to_string())
     }
 
     async fn refuse(&self, command: &Command, error: &std::io::Error) -> Result<(), Stopped> {

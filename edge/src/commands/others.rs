@@ -42,7 +42,10 @@ impl Desk {
                 };
                 spawn(others, command, done);
             }
-            CommandBody::Ping | CommandBody::SendColumns(_) | CommandBody::Plan(_) => return false,
+            CommandBody::Ping
+            | CommandBody::SendColumns(_)
+            | CommandBody::Plan(_)
+            | CommandBody::PlanAssuming(..) => return false,
         }
         true
     }

@@ -182,17 +182,27 @@ async fn what_somebody_at_the_depot_gives_is_kept_with_who_and_what_became_of_it
 async fn a_plan_is_refused_where_no_limits_are_held() {
     let place = Place::new();
     place.system.store(place.now, Ordering::Relaxed);
-    let plan = shared_protocol::Plan {
+    let plan = Plan {
         from_us: 0,
         until_us: i64::MAX,
         stations: Vec::new(),
     };
+    let assumed = Assumed {
+        energy_wh: 20_000,
+        leaves_after_s: 28_800,
+    };
     let plan = Command {
-        body: CommandBody::Plan(plan),
+        body: CommandBody::PlanAssuming(plan, assumed),
         ..place.command(1, 600 * S)
     };
-    let answers = place.run(&[plan], 1).await;
-    assert_eq!(answers, answered(&[(1, "refused")]));
+    // What is sent after it for gateways of the version before is the same command.
+    let older = plan.for_older().unwrap();
+    let other = Command {
+        id: [2; 16],
+        ..older.clone()
+    };
+    let answers = place.run(&[plan, older, other], 2).await;
+    assert_eq!(answers, answered(&[(1, "refused"), (2, "refused")]));
 }
 
 #[tokio::test]

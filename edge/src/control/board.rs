@@ -19,6 +19,7 @@ use super::{
     hear::{Role, Said, role},
     local::Refused,
     lock,
+    stay::Open,
 };
 
 /// What was said longer ago is not known any more.
@@ -60,13 +61,6 @@ pub(super) enum Asking {
     Start { token: String },
     /// End the transaction that goes on.
     Stop,
-}
-
-/// A transaction that goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Open {
-    pub(super) id: String,
-    pub(super) token: Option<String>,
 }
 
 /// The settings that stations have taken, so that they are not written to their flash again at each start of the gateway.
@@ -239,6 +233,12 @@ impl Board {
     /// What is known of a station.
     pub(super) fn report(&self, station: usize, now: Millis) -> StationReport {
         self.stations[station].report(now)
+    }
+
+    /// What the energy register of a station's meter said last, in Wh.
+    pub(super) fn register(&self, station: usize) -> Option<f64> {
+        let said = lock(&self.stations[station].said).get(Role::Energy);
+        said.map(|(register, _)| register)
     }
 
     /// The newest transaction that goes on at a station.

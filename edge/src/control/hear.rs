@@ -12,10 +12,11 @@ pub(super) enum Role {
     Power,
     StateOfCharge,
     Offered,
+    Energy,
 }
 
 /// Names of the catalogue: OCPP's of stations, SunSpec's of meters.
-const ROLES: [(&str, Role); 11] = [
+const ROLES: [(&str, Role); 12] = [
     ("ChargePointStatus", Role::Status),
     ("Current.Import.L1", Role::L1),
     ("Current.Import.L2", Role::L2),
@@ -23,6 +24,7 @@ const ROLES: [(&str, Role); 11] = [
     ("Power.Active.Import", Role::Power),
     ("SoC", Role::StateOfCharge),
     ("Current.Offered", Role::Offered),
+    ("Energy.Active.Import.Register", Role::Energy),
     ("AphA", Role::L1),
     ("AphB", Role::L2),
     ("AphC", Role::L3),
@@ -37,7 +39,7 @@ pub(super) fn role(name: &str) -> Option<Role> {
 
 /// What a device said last, and when.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Said([Option<(f64, Millis)>; 7]);
+pub(super) struct Said([Option<(f64, Millis)>; 8]);
 
 impl Said {
     pub(super) fn hear(&mut self, role: Role, value: f64, at: Millis) {
@@ -88,6 +90,7 @@ mod tests {
                 Role::Status => "1",
                 Role::L1 | Role::L2 | Role::L3 | Role::Offered => "A",
                 Role::Power => "W",
+                Role::Energy => "Wh",
                 Role::StateOfCharge => "percent",
             };
             assert_eq!(unit, expected, "{name}");

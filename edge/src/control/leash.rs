@@ -12,9 +12,10 @@ use tokio::sync::{Notify, oneshot};
 
 use super::{
     Connectors, Post,
-    board::{Asking, Open, Setting},
+    board::{Asking, Setting},
     local::Refused,
     remote,
+    stay::Open,
 };
 
 /// A station that has not taken what to fall back to is told again after so long.
@@ -145,11 +146,16 @@ impl Leash {
 
     /// Takes notice of what goes on at the station, and tells it what to fall back to, if that is not done yet.
     pub fn look(&mut self, station: &mut Station, now: Now, at: Millis) -> Vec<Effect> {
+        let ahead_us = station.clock_ahead().unwrap_or(0).saturating_mul(1_000_000);
         for place in &self.places {
             let open = place.open(station);
             let newest = open.last().map(|one| Open {
                 id: one.id.clone(),
                 token: one.token.clone(),
+                started_us: one
+                    .started
+                    .map(|at| at.as_microsecond().saturating_sub(ahead_us)),
+                energy: one.energy.0 as f64 / 1000.0,
             });
             place.post.connected(Some(open.len()));
             place.post.goes_on(newest);

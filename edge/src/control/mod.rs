@@ -9,6 +9,7 @@
 //! | `leash` | a station that speaks OCPP is told |
 //! | `commission` | stations are tested: whether they end by themselves what they were told |
 //! | `plan` | what the cloud plans: an order of cars, and power over time |
+//! | `stay` | since when a car stands there, and what it has had since |
 //! | `wish`, `local`, `remote` | what somebody at the depot wants: start, stop, this car first |
 //! | `memory` | what is remembered over a restart |
 //! | `show` | what people are shown of it |
@@ -31,6 +32,7 @@ mod remote;
 #[cfg(test)]
 mod sample;
 mod show;
+mod stay;
 mod steer;
 #[cfg(test)]
 mod tests;
@@ -48,7 +50,7 @@ use std::{
 use depot_config::depot::{Depot, Phase};
 use load_manager::{Kept, Manager, Millis, Rules, Site, SiteError, StationOptions};
 use modbus::Device;
-use shared_protocol::{AssetKey, Plan};
+use shared_protocol::{AssetKey, Assumed, Plan};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::{clock::Clock, supervise::Beat};
@@ -64,6 +66,7 @@ pub use plan::NoPlan;
 pub(crate) use remote::request;
 use show::Beside;
 pub use show::{CircuitShown, Reason, Shown, StationShown};
+use stay::Stay;
 pub use steer::Steer;
 pub use wish::Want;
 use wish::Wishes;
@@ -127,6 +130,8 @@ pub struct Control {
     manager: Mutex<Manager>,
     shown: Mutex<Shown>,
     plan: Mutex<Option<Held>>,
+    /// By station.
+    stays: Mutex<Vec<Stay>>,
     wishes: Mutex<Wishes>,
     /// What an earlier run has seen of the utility's window, until the time of day is known.
     window: Mutex<Option<Window>>,
@@ -168,6 +173,7 @@ impl Control {
         Ok(Self {
             board: Arc::new(Board::new(&depot, remembered.told)),
             plan: Mutex::new(remembered.plan),
+            stays: Mutex::new(vec![Stay::default(); depot.stations.len()]),
             wishes: Mutex::new(remembered.wishes),
             window: Mutex::new(remembered.window),
             latest: Mutex::default(),
@@ -226,11 +232,17 @@ impl Control {
         })
     }
 
-    /// Keeps a plan instead of the one before; returns when it is on the disk. It waits for the disk.
+    /// Keeps a plan instead of the one before, with what is assumed of cars of which it says nothing; returns when it is on the
+    /// disk. It waits for the disk.
     ///
     /// # Errors
     /// Why it is not kept; the one before holds then.
-    pub fn keep_plan(&self, plan: Plan, issued_us: i64) -> Result<(), NoPlan> {
+    pub fn keep_plan(
+        &self,
+        plan: Plan,
+        assumed: Option<Assumed>,
+        issued_us: i64,
+    ) -> Result<(), NoPlan> {
         let known = |id: &AssetKey| self.depot.stations.iter().any(|one| one.id == *id);
         if let Some(other) = plan.stations.iter().find(|one| !known(&one.station)) {
             return Err(NoPlan::Station(other.station.clone()));
@@ -240,7 +252,11 @@ impl Control {
         if before.is_some_and(|before| before > issued_us) {
             return Err(NoPlan::Older);
         }
-        let held = Held { issued_us, plan };
+        let held = Held {
+            issued_us,
+            plan,
+            assumed,
+        };
         keeper
             .plan(&held)
             .map_err(|error| NoPlan::Disk(error.to_string()))?;
@@ -269,7 +285,7 @@ impl Control {
     pub fn step(&self, now: Millis, wall_us: Option<i64>) {
         let into = wall_us.map(|wall| (wall / 1000).rem_euclid(QUARTER));
         let mut inputs = self.board.inputs(now, into);
-        self.wanted(&mut inputs, now, wall_us);
+        let assumed = self.wanted(&mut inputs, now, wall_us);
         let mut trials = lock(&self.trials);
         trials.judge(&mut inputs, now, |place| {
             let station = &self.depot.stations[place];
@@ -299,6 +315,7 @@ impl Control {
         let beside = |place: usize| Beside {
             transaction: self.board.transaction(place).map(|open| open.id),
             want: wishes.want(&self.depot.stations[place].id),
+            assumed: assumed[place],
         };
         let mut shown = show::shown(&self.depot, self.signed, &inputs, &decision, beside);
         let plan = lock(&self.plan);
@@ -310,15 +327,31 @@ impl Control {
         show::say(&before, &shown);
     }
 
-    /// What the plan and somebody at the depot want of the cars that are there.
-    fn wanted(&self, inputs: &mut load_manager::Inputs, now: Millis, wall_us: Option<i64>) {
+    /// What the plan and somebody at the depot want of the cars that are there. Tells by station whether the plan only assumes
+    /// something of its car.
+    fn wanted(
+        &self,
+        inputs: &mut load_manager::Inputs,
+        now: Millis,
+        wall_us: Option<i64>,
+    ) -> Vec<bool> {
         let place = |id: &AssetKey| self.depot.stations.iter().position(|one| one.id == *id);
         let times = (now, wall_us);
-        plan::apply(lock(&self.plan).as_ref(), inputs, times, |id| {
+        // Also without a plan: one that comes later is to know how long a car has been there.
+        let mut stays = lock(&self.stays);
+        let stays = stays.iter_mut().zip(&inputs.stations).enumerate();
+        let stayed = stays.map(|(place, (stay, report))| {
+            let (open, register) = (self.board.transaction(place), self.board.register(place));
+            stay.look(report, (open.as_ref(), register), times)
+        });
+        let stayed: Vec<_> = stayed.collect();
+        let held = lock(&self.plan);
+        let assumed = plan::apply(held.as_ref(), inputs, times, &stayed, |id| {
             let place = place(id)?;
             let open = self.board.transaction(place);
             Some((place, open.and_then(|open| open.token)))
         });
+        drop(held);
         let ended = lock(&self.wishes).apply(inputs, times, |id| {
             let place = place(id)?;
             Some((place, self.board.transaction(place).map(|open| open.id)))
@@ -326,6 +359,7 @@ impl Control {
         if ended {
             self.ended.store(true, Ordering::Release);
         }
+        assumed
     }
 
     /// Once the time of day is known, the window of an earlier run goes on, if it is the same one.

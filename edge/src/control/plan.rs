@@ -3,13 +3,18 @@
 
 use load_manager::{Inputs, Millis};
 use serde::{Deserialize, Serialize};
-use shared_protocol::{AssetKey, Plan};
+use shared_protocol::{AssetKey, Assumed, Plan};
+
+use super::stay::Stayed;
 
 /// A plan with the time of the command that brought it, in microseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Held {
     pub(super) issued_us: i64,
     pub(super) plan: Plan,
+    /// What is assumed of cars of which it says nothing. Files of the version before do not say.
+    #[serde(default)]
+    pub(super) assumed: Option<Assumed>,
 }
 
 /// Why a plan is not kept.
@@ -30,19 +35,21 @@ pub enum NoPlan {
 }
 
 /// What the plan says now, of the stations with a car. `who` is a station's place, and the token with which the transaction
-/// that goes on there was begun.
+/// that goes on there was begun; `stayed` is by station what is known of its car's stay. Tells by station whether it only
+/// assumes something of its car.
 pub(super) fn apply(
     held: Option<&Held>,
     inputs: &mut Inputs,
     (now, wall_us): (Millis, Option<i64>),
+    stayed: &[Option<Stayed>],
     who: impl Fn(&AssetKey) -> Option<(usize, Option<String>)>,
-) {
-    let Some((held, wall_us)) = held.zip(wall_us) else {
-        return;
+) -> Vec<bool> {
+    let mut known = vec![false; inputs.stations.len()];
+    let mut guessed = known.clone();
+    let held = held.zip(wall_us);
+    let Some((held, wall_us)) = held.filter(|(held, wall_us)| held.plan.holds(*wall_us)) else {
+        return guessed;
     };
-    if !held.plan.holds(wall_us) {
-        return;
-    }
     for planned in &held.plan.stations {
         let Some((place, token)) = who(&planned.station) else {
             continue;
@@ -51,12 +58,32 @@ pub(super) fn apply(
         let Some(car) = inputs.stations[place].car.as_mut().filter(|_| meant) else {
             continue;
         };
+        known[place] = true;
         car.critical |= planned.critical;
         car.planned = planned.power_at(wall_us).map(f64::from).or(car.planned);
         let departure = planned.departure_us.map(|at| now + (at - wall_us) / 1000);
         car.departure = departure.or(car.departure);
         car.energy = planned.energy_wh.map(f64::from).or(car.energy);
     }
+    let Some(assumed) = held.assumed else {
+        return guessed;
+    };
+    let cars = inputs.stations.iter_mut().zip(stayed).enumerate();
+    for (place, (report, stayed)) in cars.filter(|(place, _)| !known[*place]) {
+        let Some((car, stayed)) = report.car.as_mut().zip(*stayed) else {
+            continue;
+        };
+        let departure = stayed.since + i64::from(assumed.leaves_after_s) * 1000;
+        let energy = f64::from(assumed.energy_wh) - stayed.energy;
+        // One that has had what was assumed, or is still there, is not what was assumed: it shares like any car of which
+        // nothing is known. A departure that is over would put it before all others instead.
+        if now < departure && energy > 0.0 {
+            car.departure = Some(departure);
+            car.energy = Some(energy);
+            guessed[place] = true;
+        }
+    }
+    guessed
 }
 
 #[cfg(test)]
@@ -68,7 +95,14 @@ mod tests {
 
     const S: i64 = 1_000_000;
 
-    fn said(token: Option<&str>, wall_us: Option<i64>, of: Option<&str>) -> Request {
+    /// What is said of a car that began its transaction with the token `of`, by a plan for one that began with `token`; and
+    /// whether that is assumed.
+    fn told(
+        token: Option<&str>,
+        wall_us: Option<i64>,
+        of: Option<&str>,
+        stayed: Option<Stayed>,
+    ) -> (Request, bool) {
         let plan = Plan {
             from_us: 100 * S,
             until_us: 200 * S,
@@ -81,7 +115,15 @@ mod tests {
                 power: vec![(150 * S, 2_200)],
             }],
         };
-        let held = Held { issued_us: 0, plan };
+        let assumed = Some(Assumed {
+            energy_wh: 20_000,
+            leaves_after_s: 3_600,
+        });
+        let held = Held {
+            issued_us: 0,
+            plan,
+            assumed,
+        };
         let report = StationReport {
             car: Some(Request::default()),
             ..StationReport::default()
@@ -91,8 +133,13 @@ mod tests {
             ..Inputs::default()
         };
         let who = |_: &AssetKey| Some((0, of.map(str::to_owned)));
-        apply(Some(&held), &mut inputs, (7_000, wall_us), who);
-        inputs.stations[0].car.clone().unwrap()
+        let times = (7_000, wall_us);
+        let guessed = apply(Some(&held), &mut inputs, times, &[stayed], who);
+        (inputs.stations[0].car.clone().unwrap(), guessed[0])
+    }
+
+    fn said(token: Option<&str>, wall_us: Option<i64>, of: Option<&str>) -> Request {
+        told(token, wall_us, of, None).0
     }
 
     #[test]
@@ -113,5 +160,52 @@ mod tests {
         assert!(said(Some("A"), wall, Some("A")).critical);
         assert!(!said(Some("A"), wall, Some("B")).critical);
         assert!(!said(Some("A"), wall, None).critical);
+    }
+
+    #[test]
+    fn what_is_assumed_is_said_of_a_car_that_the_plan_does_not_know_until_it_is_over() {
+        let wall = Some(140 * S);
+        let stayed = |since, energy| Some(Stayed { since, energy });
+        let unknown = |stayed| told(Some("A"), wall, Some("B"), stayed);
+        let assumed = |departure, energy| {
+            let car = Request {
+                departure: Some(departure),
+                energy: Some(energy),
+                ..Request::default()
+            };
+            (car, true)
+        };
+        let nothing = (Request::default(), false);
+        assert_eq!(unknown(stayed(2_000, 0.0)), assumed(3_602_000, 20_000.0));
+        assert_eq!(unknown(stayed(-9_000, 19_999.0)), assumed(3_591_000, 1.0));
+        // It has had what it needs; it is still there.
+        assert_eq!(unknown(stayed(2_000, 20_000.0)), nothing);
+        assert_eq!(unknown(stayed(7_000 - 3_600_000, 0.0)), nothing);
+        assert_eq!(unknown(stayed(7_000 - 9_000_000, 0.0)), nothing);
+        // Without a token nobody knows it either; one that the plan knows is what the plan says.
+        assert!(told(Some("A"), wall, None, stayed(2_000, 0.0)).1);
+        for (token, of) in [(Some("A"), Some("A")), (None, Some("B")), (None, None)] {
+            let (car, guessed) = told(token, wall, of, stayed(2_000, 0.0));
+            assert!(
+                !guessed && car.critical && car.energy == Some(9_000.0),
+                "{car:?}"
+            );
+        }
+        // No plan holds, or nobody knows the time.
+        for wall in [None, Some(99 * S), Some(200 * S)] {
+            assert_eq!(
+                told(Some("A"), wall, Some("B"), stayed(2_000, 0.0)),
+                nothing
+            );
+        }
+    }
+
+    #[test]
+    fn a_plan_that_the_version_before_kept_is_read() {
+        let kept = r#"{"issued_us":5,"plan":{"from_us":1,"until_us":2,"stations":[{"station":"one","token":null,"critical":true,
+            "departure_us":null,"energy_wh":null,"power":[[3,4]]}]}}"#;
+        let held: Held = serde_json::from_str(kept).unwrap();
+        assert_eq!((held.issued_us, held.assumed), (5, None));
+        assert_eq!(held.plan.stations[0].power, [(3, 4)]);
     }
 }

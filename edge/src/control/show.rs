@@ -58,6 +58,8 @@ pub struct StationShown {
     pub why: Reason,
     /// What somebody at the depot wants of it.
     pub wanted: Option<Want>,
+    /// The plan does not know the car: it counts with what the fleet assumes.
+    pub assumed: bool,
 }
 
 /// What keeps a station from getting more.
@@ -102,6 +104,7 @@ pub enum Reason {
 pub(super) struct Beside {
     pub(super) transaction: Option<String>,
     pub(super) want: Option<Want>,
+    pub(super) assumed: bool,
 }
 
 fn reason(depot: &Depot, why: Why) -> Reason {
@@ -133,7 +136,11 @@ fn stations(
     let limits = decision.limits.iter().zip(&inputs.stations);
     let shown = depot.stations.iter().zip(limits).enumerate();
     let shown = shown.map(|(place, (station, (limit, report)))| {
-        let Beside { transaction, want } = beside(place);
+        let Beside {
+            transaction,
+            want,
+            assumed,
+        } = beside(place);
         let why = match want {
             _ if !report.linked => Reason::Unheard,
             Some(Want::Stopped) if report.car.is_some() => Reason::Stopped,
@@ -151,6 +158,7 @@ fn stations(
             measured: measured.map(|current| current.into_iter().fold(0.0, f64::max)),
             why,
             wanted: want,
+            assumed,
         }
     });
     shown.collect()

@@ -9,7 +9,7 @@ use shared_protocol::AssetKey;
 
 const HOUR_US: i64 = 3_600_000_000;
 /// A station without a car for so long has another one the next time.
-const GONE: Millis = 30_000;
+pub(super) const GONE: Millis = 30_000;
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -246,6 +246,7 @@ mod tests {
             measured: Some(11.8),
             why: Reason::Circuit("main".into()),
             wanted: None,
+            assumed: false,
         }
     }
 

@@ -51,6 +51,9 @@ pub struct Station {
     pub id: String,
     /// What it may draw, per phase, in A; 0: it pauses.
     pub limit: f64,
+    /// The plan does not know its car: it counts with what the fleet assumes.
+    #[serde(default)]
+    pub assumed: bool,
 }
 
 /// A circuit with a meter.

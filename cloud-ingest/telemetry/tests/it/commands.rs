@@ -143,6 +143,25 @@ fn commands_are_sent_until_they_are_answered_or_expire() {
             .unwrap();
         let taken = command::take_due(&world.db, now()).await.unwrap();
         assert_eq!(taken[0].body, CommandBody::Station(unlock.to_owned()));
+        // A plan that assumes something of other cars is followed by what older gateways know of it, under the same name.
+        let plan = r#"{"from": "2027-01-31T20:00:00Z", "until": "2027-02-01T06:00:00Z", "stations": [{"station": "s-1"}],
+            "assumed": {"energy_wh": 20000, "leaves_after_s": 28800}}"#;
+        let sent = command::send(&world.db, &gateway.id, ("plan", plan), now(), HOUR).await;
+        let taken = command::take_due(&world.db, now()).await.unwrap();
+        assert!(
+            taken
+                .iter()
+                .all(|command| command.id == sent.as_ref().unwrap().0)
+        );
+        let bodies: Vec<_> = taken.iter().map(|command| &command.body).collect();
+        let [
+            CommandBody::PlanAssuming(plan, assumed),
+            CommandBody::Plan(older),
+        ] = bodies[..]
+        else {
+            panic!("{bodies:?}");
+        };
+        assert_eq!((plan, assumed.leaves_after_s), (older, 28_800));
         let client = world.client().await;
         assert!(
             command::list(&client, Some(&other.id), 10)

@@ -5,7 +5,7 @@ use std::{cell::Cell, fmt::Write as _, time::Duration};
 
 use end_to_end::{
     house::{GATEWAY, House},
-    live::{Limits, Report},
+    live::{Limits, Report, Station},
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -45,10 +45,12 @@ fn depot() -> String {
     text
 }
 
-/// Gives the gateway a plan until then, by which one car must not be late and the others get little.
-fn plan(http: &str, key: &str, until: Timestamp) {
+/// Gives the gateway a plan until then, by which one car must not be late and the others get little; of the others it says
+/// nothing unless it `knows` them.
+fn plan(http: &str, key: &str, until: Timestamp, knows: bool) {
     let from = Timestamp::now();
-    let stations = (0..STATIONS).map(|place| {
+    let stations = (0..STATIONS).filter(|place| knows || *place == CRITICAL);
+    let stations = stations.map(|place| {
         let station = format!("s-{place}");
         if place == CRITICAL {
             json!({ "station": station, "critical": true })
@@ -127,11 +129,22 @@ async fn a_plan_is_kept_without_the_cloud_until_it_ends() {
     assert!(first.demand.is_some(), "{first:?}");
     assert!(first.line().contains(" of 25.0)"), "{}", first.line());
 
+    // A plan that knows one car: of the others that is assumed which the fleet assumes, though nobody has said so to the plan.
     let far = Timestamp::now() + Duration::from_secs(600);
-    plan(&http, &key, far);
+    plan(&http, &key, far, false);
+    let assumed = held(&mut house, &most, |control| {
+        let mut stations = control.stations.iter().enumerate();
+        let right = |(place, station): (usize, &Station)| station.assumed == (place != CRITICAL);
+        control.plan_until_us == Some(far.as_microsecond()) && stations.all(right)
+    });
+    println!("assumed: {}", assumed.await.control.unwrap().line());
+
+    let far = Timestamp::now() + Duration::from_secs(600);
+    plan(&http, &key, far, true);
     let ahead = |control: &Limits| {
         let (critical, most, _) = limits(control);
-        most <= PLANNED.1 && critical >= most + AHEAD
+        let assumed = control.stations.iter().any(|station| station.assumed);
+        most <= PLANNED.1 && critical >= most + AHEAD && !assumed
     };
     let planned = held(&mut house, &most, |control| {
         control.plan_until_us == Some(far.as_microsecond()) && ahead(control)
@@ -141,7 +154,7 @@ async fn a_plan_is_kept_without_the_cloud_until_it_ends() {
 
     // The newest plan counts. Then there is no cloud any more, and the plan holds.
     let end = Timestamp::now() + HOLDS;
-    plan(&http, &key, end);
+    plan(&http, &key, end, true);
     let newest = |control: &Limits| control.plan_until_us == Some(end.as_microsecond());
     held(&mut house, &most, newest).await;
     house.stop_cloud().await.unwrap();
