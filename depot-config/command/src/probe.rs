@@ -114,17 +114,21 @@ async fn all(place: &Where) -> Result<Vec<Verdict>, Box<dyn Error>> {
         let mut bus = Bus::new(framing, Timing::tcp(), move || {
             TcpStream::connect(to.clone())
         });
-        bus.add(place.unit, Arc::clone(&device), None)?;
-        match tokio::time::timeout(LIMIT, bus.next()).await {
-            Ok(cycle) => verdicts.push(judge(name, &device, &cycle)),
-            Err(_) => verdicts.push(Verdict {
-                map: name,
-                right: 0,
-                points: device.map().points.len(),
-                against: vec!["it takes too long".to_owned()],
-                shown: Vec::new(),
-            }),
-        }
+        let nothing = |why: String| Verdict {
+            map: name,
+            right: 0,
+            points: device.map().points.len(),
+            against: vec![why],
+            shown: Vec::new(),
+        };
+        // The map of a device that only has Ethernet cannot be used on every line.
+        verdicts.push(match bus.add(place.unit, Arc::clone(&device), None) {
+            Err(error) => nothing(error.to_string()),
+            Ok(_) => match tokio::time::timeout(LIMIT, bus.next()).await {
+                Ok(cycle) => judge(name, &device, &cycle),
+                Err(_) => nothing("it takes too long".to_owned()),
+            },
+        });
     }
     Ok(verdicts)
 }

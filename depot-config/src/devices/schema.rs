@@ -359,6 +359,26 @@ static SETTING: Schema = Schema {
             "\"single\"",
             "Function that writes it: `single` (6, for settings of one register) or `multiple` (16).",
         ),
+        Key::table(
+            "read_back",
+            &READ_BACK,
+            "Where the device shows what was written, if its register can only be written.",
+        )
+        .presence(Presence::Optional),
+    ],
+};
+
+static READ_BACK: Schema = Schema {
+    name: "read-back",
+    about: "The register that shows a setting whose own register cannot be read. Its steps are those of the setting.",
+    keys: &[
+        Key::required("address", ADDRESS, "1100", ADDRESS_ABOUT),
+        Key::required(
+            "type",
+            Kind::Choice(&["u16", "i16", "u32", "i32", "f32"]),
+            "\"u32\"",
+            "How it is written there.",
+        ),
     ],
 };
 

@@ -254,17 +254,14 @@ where
         value: Decimal,
     ) -> Result<(), WriteError> {
         let setting = self.setting(unit, name)?;
-        let words = setting.words(value)?;
-        self.call(unit, &setting.write_request(words.clone()))
-            .await?;
-        let found = self.read(unit, setting.place).await?;
-        if found == words {
+        let written = setting.words_back(value)?;
+        let request = setting.write_request(setting.words(value)?);
+        self.call(unit, &request).await?;
+        let found = self.read(unit, setting.back.0).await?;
+        if found == written {
             Ok(())
         } else {
-            Err(WriteError::NotKept {
-                written: words,
-                found,
-            })
+            Err(WriteError::NotKept { written, found })
         }
     }
 
@@ -276,8 +273,8 @@ where
         value: Decimal,
     ) -> Result<bool, WriteError> {
         let setting = self.setting(unit, name)?;
-        let words = setting.words(value)?;
-        Ok(self.read(unit, setting.place).await? == words)
+        let words = setting.words_back(value)?;
+        Ok(self.read(unit, setting.back.0).await? == words)
     }
 
     /// Sees to it that a setting has this value, and tells whether it had to be written: devices keep settings in flash,

@@ -150,10 +150,10 @@ pub enum WriteError {
     Unit(#[from] UnitError),
     /// The unit confirmed, but something else stands in the register.
     #[error(
-        "{found:?} stands in the registers after {written:?} was written: the charger limits or refuses the value"
+        "{found:?} is read back where {written:?} should stand: the charger limits or refuses the value"
     )]
     NotKept {
-        /// What was written.
+        /// What should stand there now.
         written: Vec<u16>,
         /// What was read back.
         found: Vec<u16>,

@@ -99,6 +99,8 @@ pub(crate) struct ResolvedGuard {
 pub struct ResolvedSetting {
     pub(crate) place: Place,
     pub(crate) layout: Layout,
+    /// Where it is read, and how it is written there: the same if the map says nothing else.
+    pub(crate) back: (Place, Layout),
     pub(crate) scale: Decimal,
     pub(crate) min: Decimal,
     pub(crate) max: Decimal,

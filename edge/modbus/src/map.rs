@@ -236,6 +236,20 @@ pub struct Setting {
     /// Function that writes it: `single` (6) or `multiple` (16); `multiple` if absent.
     #[serde(default)]
     pub write: Write,
+    /// Where the device shows what was written, if its register can only be written.
+    #[serde(default)]
+    pub read_back: Option<ReadBack>,
+}
+
+/// The register that shows a setting whose own register cannot be read. Its steps are those of the setting.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReadBack {
+    /// Where it is: a holding register.
+    pub address: u32,
+    /// `u16`, `i16`, `u32`, `i32` or `f32`.
+    #[serde(rename = "type")]
+    pub register_type: RegisterType,
 }
 
 /// Modbus function that writes a setting.

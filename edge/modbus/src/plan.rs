@@ -142,7 +142,7 @@ fn syncs(device: &Device, groups: &[Group]) -> Vec<Place> {
             .control
             .iter()
             .flat_map(ResolvedControl::settings)
-            .map(|setting| shape_of(setting.place)),
+            .map(|setting| shape_of(setting.back.0)),
     );
     let mut candidates: Vec<Place> = Vec::new();
     // A device that refuses blocks is asked for nothing but what its map names.

@@ -4,7 +4,7 @@ use shared_protocol::Decimal;
 use tokio_modbus::Request;
 
 use crate::{
-    device::ResolvedSetting,
+    device::{Layout, ResolvedSetting},
     map::{Order, RegisterType, Write},
 };
 
@@ -34,6 +34,15 @@ impl ResolvedSetting {
     ///
     /// The value must lie within the bounds of the map, or be its `off` value.
     pub fn words(&self, value: Decimal) -> Result<Vec<u16>, SettingError> {
+        self.encoded(value, self.layout)
+    }
+
+    /// What stands where the setting is read when it has this value.
+    pub fn words_back(&self, value: Decimal) -> Result<Vec<u16>, SettingError> {
+        self.encoded(value, self.back.1)
+    }
+
+    fn encoded(&self, value: Decimal, layout: Layout) -> Result<Vec<u16>, SettingError> {
         let within = (self.min.to_f64()..=self.max.to_f64()).contains(&value.to_f64());
         if !within && self.off != Some(value) {
             return Err(SettingError::OutOfBounds {
@@ -44,7 +53,7 @@ impl ResolvedSetting {
         }
         let misfit = SettingError::DoesNotFit { found: value };
         let steps = floor(value, self.scale).ok_or(misfit.clone())?;
-        let mut words = match self.layout.register_type {
+        let mut words = match layout.register_type {
             RegisterType::U16 => vec![u16::try_from(steps).map_err(|_| misfit)?],
             RegisterType::I16 => vec![i16::try_from(steps).map_err(|_| misfit)?.cast_unsigned()],
             RegisterType::U32 => pair(u32::try_from(steps).map_err(|_| misfit)?),
@@ -63,10 +72,10 @@ impl ResolvedSetting {
             }
             _ => return Err(misfit),
         };
-        if self.layout.word_order == Order::Little {
+        if layout.word_order == Order::Little {
             words.reverse();
         }
-        if self.layout.byte_order == Order::Little {
+        if layout.byte_order == Order::Little {
             words = words.into_iter().map(u16::swap_bytes).collect();
         }
         Ok(words)
@@ -82,7 +91,7 @@ impl ResolvedSetting {
 
     /// The request that reads them back.
     pub fn read_request(&self) -> Request<'static> {
-        Request::ReadHoldingRegisters(self.place.address, self.place.count)
+        Request::ReadHoldingRegisters(self.back.0.address, self.back.0.count)
     }
 }
 
@@ -107,24 +116,24 @@ fn floor(value: Decimal, step: Decimal) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        device::{Layout, Place},
-        map::Table,
-    };
+    use crate::{device::Place, map::Table};
 
     fn setting(register_type: RegisterType, word_order: Order) -> ResolvedSetting {
         let decimal = |text: &str| text.parse().unwrap();
+        let place = Place {
+            table: Table::Holding,
+            address: 100,
+            count: register_type.registers().unwrap(),
+        };
+        let layout = Layout {
+            register_type,
+            word_order,
+            byte_order: Order::Big,
+        };
         ResolvedSetting {
-            place: Place {
-                table: Table::Holding,
-                address: 100,
-                count: register_type.registers().unwrap(),
-            },
-            layout: Layout {
-                register_type,
-                word_order,
-                byte_order: Order::Big,
-            },
+            place,
+            layout,
+            back: (place, layout),
             scale: decimal("0.1"),
             min: decimal("6"),
             max: decimal("32"),
@@ -153,6 +162,10 @@ mod tests {
             setting(RegisterType::U32, Order::Little).words("16".parse().unwrap()),
             Ok(vec![160, 0])
         );
+        let mut shown = limit.clone();
+        shown.back.1.register_type = RegisterType::U32;
+        assert_eq!(shown.words("15.99".parse().unwrap()), Ok(vec![159]));
+        assert_eq!(shown.words_back("15.99".parse().unwrap()), Ok(vec![0, 159]));
         let request = limit.write_request(vec![160]);
         assert_eq!(
             request,

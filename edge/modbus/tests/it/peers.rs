@@ -2,20 +2,19 @@
 
 use std::{
     io,
-    process::Stdio,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use modbus::{Bus, Framing, Timing, map::Table};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    net::{TcpListener, TcpStream},
-    process::{Child, Command},
-};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_modbus::{ExceptionCode, Request, Response, server};
 
-use crate::support::{Asked, Registers, device, root};
+use crate::{
+    pymodbus::{Pymodbus, on_tcp},
+    support::{Asked, Registers, device, root},
+};
 
 fn shipped(name: &str) -> Arc<modbus::Device> {
     Arc::new(device(
@@ -60,20 +59,20 @@ async fn three_cycles(
 
 /// The virtual meter as types and values that the peer encodes itself.
 const METER: [(u16, &str, &str); 14] = [
-    (0, "UINT32", "123456789"),
-    (2, "INT32", "-23456"),
-    (4, "INT32", "7000"),
-    (6, "INT32", "-40456"),
-    (8, "INT32", "10000"),
-    (10, "INT32", "3201"),
-    (12, "INT32", "-17500"),
-    (14, "INT32", "4300"),
-    (16, "FLOAT32", "230.46"),
-    (18, "FLOAT32", "231.04"),
-    (20, "FLOAT32", "229.96"),
-    (22, "FLOAT32", "59.987"),
-    (24, "UINT64", "987654321012"),
-    (28, "UINT64", "42"),
+    (0, "u32", "123456789"),
+    (2, "i32", "-23456"),
+    (4, "i32", "7000"),
+    (6, "i32", "-40456"),
+    (8, "i32", "10000"),
+    (10, "i32", "3201"),
+    (12, "i32", "-17500"),
+    (14, "i32", "4300"),
+    (16, "f32", "230.46"),
+    (18, "f32", "231.04"),
+    (20, "f32", "229.96"),
+    (22, "f32", "59.987"),
+    (24, "u64", "987654321012"),
+    (28, "u64", "42"),
 ];
 
 fn expected() -> Vec<(String, f64)> {
@@ -108,40 +107,21 @@ fn assert_near(found: &[(String, f64)], expected: &[(String, f64)]) {
     }
 }
 
-/// Starts PyPI pymodbus with the registers of the virtual meter and gives its port.
-async fn pymodbus(framer: &str) -> Option<(Child, u16)> {
-    let python = root().join(".patio/venv/bin/python");
-    if !python.exists() {
-        eprintln!("skipped: no .patio/venv (scripts/python-peers makes it)");
-        return None;
-    }
-    let registers = serde_json::to_string(&METER.map(|(a, t, v)| (a, t, v))).unwrap();
-    let script = root().join("edge/modbus/tests/it/pymodbus_server.py");
-    let mut child = Command::new(python)
-        .arg(script)
-        .args([framer, &registers])
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    tokio::time::timeout(Duration::from_mins(1), out.read_line(&mut line))
-        .await
-        .unwrap()
-        .unwrap();
-    let port = line
-        .trim()
-        .parse()
-        .unwrap_or_else(|_| panic!("pymodbus said {line:?} instead of its port"));
-    Some((child, port))
+/// Starts PyPI pymodbus with the registers of the virtual meter.
+async fn pymodbus(framer: &str) -> Option<Pymodbus> {
+    let value = |(address, kind, text): (u16, &str, &str)| {
+        json!(["holding", address, kind, text, "big", "big"])
+    };
+    let unit = json!({ "unit": 1, "values": METER.map(value), "settings": [] });
+    Pymodbus::start(vec![on_tcp(framer, &[unit])]).await
 }
 
 #[tokio::test]
 async fn pymodbus_over_tcp() {
-    let Some((_server, port)) = pymodbus("socket").await else {
+    let Some(peer) = pymodbus("socket").await else {
         return;
     };
+    let port = peer.port(0);
     let found = three_cycles(
         port,
         Framing::Tcp,
@@ -162,9 +142,10 @@ async fn pymodbus_over_tcp() {
 
 #[tokio::test]
 async fn pymodbus_with_rtu_frames_over_tcp() {
-    let Some((_server, port)) = pymodbus("rtu").await else {
+    let Some(peer) = pymodbus("rtu").await else {
         return;
     };
+    let port = peer.port(0);
     let found = three_cycles(
         port,
         Framing::Rtu,

@@ -3,8 +3,20 @@
 use super::Check;
 use crate::{
     device::{Layout, Place, ResolvedControl, ResolvedGuard, ResolvedSetting},
-    map::{Control, Identity, Kind, RegisterType, Setting, Table, Write},
+    map::{Control, Identity, Kind, ReadBack, RegisterType, Setting, Table, Write},
 };
+
+/// The types that a setting may have.
+const SETTING_TYPES: &str = "must be u16, i16, u32, i32 or f32";
+
+/// How many registers a setting of this type has; `None` if it cannot have it.
+const fn setting_registers(register_type: RegisterType) -> Option<u16> {
+    use RegisterType::{F32, I16, I32, U16, U32};
+    match register_type {
+        U16 | I16 | U32 | I32 | F32 => register_type.registers(),
+        _ => None,
+    }
+}
 
 impl Check<'_> {
     pub(super) fn identity(
@@ -114,13 +126,11 @@ impl Check<'_> {
     }
 
     fn setting(&mut self, path: &str, setting: &Setting) -> Option<ResolvedSetting> {
-        use RegisterType::{F32, I16, I32, U16, U32};
         let register_type = setting.register_type;
-        if !matches!(register_type, U16 | I16 | U32 | I32 | F32) {
-            self.problem(format!("{path}.type"), "must be u16, i16, u32, i32 or f32");
+        let Some(count) = setting_registers(register_type) else {
+            self.problem(format!("{path}.type"), SETTING_TYPES);
             return None;
-        }
-        let count = register_type.registers()?;
+        };
         let single = setting.write == Write::Single && count != 1;
         self.require(
             !single,
@@ -151,9 +161,17 @@ impl Check<'_> {
             count,
         )?;
         let layout = self.layout(register_type, setting.word_order, None);
+        let back = match &setting.read_back {
+            None => (place, layout),
+            Some(back) => (
+                self.shown(path, back)?,
+                self.layout(back.register_type, setting.word_order, None),
+            ),
+        };
         let resolved = ResolvedSetting {
             place,
             layout,
+            back,
             scale: setting.scale,
             min: setting.min,
             max: setting.max,
@@ -166,11 +184,26 @@ impl Check<'_> {
                 ("max", Some(setting.max)),
                 ("off", setting.off),
             ] {
-                if let Some(Err(error)) = value.map(|value| resolved.words(value)) {
+                let fits = |value| resolved.words(value).and(resolved.words_back(value));
+                if let Some(Err(error)) = value.map(fits) {
                     self.problem(format!("{path}.{key}"), error.to_string());
                 }
             }
         }
         Some(resolved)
+    }
+
+    /// Where a setting is shown whose own register cannot be read.
+    fn shown(&mut self, path: &str, back: &ReadBack) -> Option<Place> {
+        let Some(count) = setting_registers(back.register_type) else {
+            self.problem(format!("{path}.read_back.type"), SETTING_TYPES);
+            return None;
+        };
+        self.place(
+            &format!("{path}.read_back.address"),
+            Table::Holding,
+            back.address,
+            count,
+        )
     }
 }
