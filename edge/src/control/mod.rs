@@ -7,6 +7,7 @@
 //! | `hear` | which signals of a device matter here |
 //! | `steer` | a charger on a Modbus line is told |
 //! | `leash` | a station that speaks OCPP is told |
+//! | `check` | and asked what it would allow |
 //! | `commission` | stations are tested: whether they end by themselves what they were told |
 //! | `plan` | what the cloud plans: an order of cars, and power over time |
 //! | `wish`, `local`, `remote` | what somebody at the depot wants: start, stop, this car first |
@@ -21,6 +22,7 @@
 //!    station that nobody hears is true: it has fallen back.
 
 mod board;
+mod check;
 pub mod commission;
 mod hear;
 mod leash;
