@@ -39,6 +39,8 @@ pub struct StationReport {
     pub offered: Option<f64>,
     /// It is known not to fall back by itself: it has not taken, or cannot be told, what to fall back to.
     pub never_falls_back: bool,
+    /// Asked what it would allow, it has said more than it was told.
+    pub claims_more: bool,
     /// The newest order that it has acknowledged and not forgotten since (a station that was rebooted has).
     pub acknowledged: Option<u64>,
 }

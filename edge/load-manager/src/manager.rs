@@ -116,6 +116,8 @@ pub enum Alarm {
     Unheard(AssetKey),
     /// This station was told to use one of its phases and uses more: it is not told to any more.
     KeepsPhases(AssetKey),
+    /// This station says that it would allow a car more than it was told.
+    ClaimsMore(AssetKey),
 }
 
 impl Manager {
@@ -395,6 +397,9 @@ impl Manager {
             }
             if memory.faults.keeps_phases {
                 decision.alarms.push(Alarm::KeepsPhases(station.id.clone()));
+            }
+            if report.claims_more {
+                decision.alarms.push(Alarm::ClaimsMore(station.id.clone()));
             }
             decision.limits.push(Limit {
                 current: limit,

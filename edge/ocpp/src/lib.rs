@@ -16,12 +16,14 @@
 //! | `decode` | payloads become typed messages, or errors with the version's own names; what is valid in an invalid one |
 //! | `call` | requests to the station, and why one is refused |
 //! | `lease` | limits that end by themselves, and what a station falls back to |
+//! | [`composite`] | what a station may draw by all its profiles together, and what it says that it may |
 //!
 //! Messages, framing, message ids and the rule of one outstanding call are `ocpp-kit`'s ([`v1_6`], [`v2_0_1`]): its types are
 //! generated from the official schemas, and the tests compare both directions with those schemas again.
 
 mod authorize;
 mod call;
+pub mod composite;
 mod decode;
 mod lease;
 mod meter;

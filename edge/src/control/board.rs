@@ -1,7 +1,9 @@
 //! What devices have said, and what stations are to be told: between the loops that read and the one that decides.
 
+mod told;
+
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -10,7 +12,6 @@ use std::{
 
 use depot_config::depot::{Connection, Depot, Phase};
 use load_manager::{Inputs, Measured, MeterReading, Millis, Request, StationReport};
-use serde::{Deserialize, Serialize};
 use shared_protocol::AssetKey;
 use tokio::sync::{Notify, oneshot};
 
@@ -21,6 +22,7 @@ use super::{
     lock,
     stay::Open,
 };
+pub(super) use told::{Setting, Told};
 
 /// What was said longer ago is not known any more.
 const STALE: Millis = 10_000;
@@ -61,37 +63,6 @@ pub(super) enum Asking {
     Start { token: String },
     /// End the transaction that goes on.
     Stop,
-}
-
-/// The settings that stations have taken, so that they are not written to their flash again at each start of the gateway.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Told(BTreeMap<AssetKey, Taken>);
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Taken {
-    /// The serial number of the device that took them, if it said one.
-    serial: Option<String>,
-    ceiling: Option<String>,
-    interval: Option<String>,
-}
-
-impl Taken {
-    fn value(&mut self, setting: Setting) -> &mut Option<String> {
-        match setting {
-            Setting::Ceiling => &mut self.ceiling,
-            Setting::Interval => &mut self.interval,
-        }
-    }
-}
-
-/// What a station is told once, and again when another device may stand there: it keeps it in flash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Setting {
-    /// The most that it draws, whatever else it is told.
-    Ceiling,
-    /// How often it measures.
-    Interval,
 }
 
 #[derive(Debug)]
@@ -142,6 +113,8 @@ struct Station {
     asks: Mutex<VecDeque<Ask>>,
     /// It has not taken what to fall back to.
     never_falls_back: AtomicBool,
+    /// Of which of its EVSEs it says that it would allow more than it was told.
+    claims: Mutex<BTreeSet<i32>>,
     said: Mutex<Said>,
     /// Its serial number, if it has said one.
     serial: Mutex<Option<String>>,
@@ -213,6 +186,7 @@ impl Board {
                 transaction: Mutex::default(),
                 asks: Mutex::default(),
                 never_falls_back: AtomicBool::new(false),
+                claims: Mutex::default(),
                 said: Mutex::default(),
                 serial: Mutex::default(),
                 order: Mutex::default(),
@@ -312,12 +286,15 @@ impl Station {
             }
         };
         let acknowledged = self.acknowledged.load(Ordering::Acquire);
+        // Whoever would give a car more than it was told is not believed to fall back either.
+        let claims_more = !lock(&self.claims).is_empty();
         StationReport {
             linked,
             car,
             measured: self.measured(&said),
             offered: said.since(Role::Offered, earliest),
-            never_falls_back: self.never_falls_back.load(Ordering::Acquire),
+            never_falls_back: claims_more || self.never_falls_back.load(Ordering::Acquire),
+            claims_more,
             acknowledged: (acknowledged > 0).then_some(acknowledged),
         }
     }
@@ -416,6 +393,7 @@ impl Post {
             let mut known = lock(&station.serial);
             if known.as_deref() != Some(serial) {
                 *known = Some(serial.to_owned());
+                lock(&station.claims).clear();
             }
         }
     }
@@ -454,6 +432,18 @@ impl Post {
         }
     }
 
+    /// The station has said of an EVSE that it would allow more than it was told, or no more. True when that is new.
+    pub(super) fn claims(&self, evse: i32, more: bool) -> bool {
+        self.station().is_some_and(|station| {
+            let mut claims = lock(&station.claims);
+            if more {
+                claims.insert(evse)
+            } else {
+                claims.remove(&evse)
+            }
+        })
+    }
+
     /// What the station has to fall back to, in A; 0 for what is no station.
     pub fn fallback(&self) -> f64 {
         self.station().map_or(0.0, |station| station.fallback)
@@ -462,55 +452,6 @@ impl Post {
     /// Most that the station draws from each of its phases, in A.
     pub fn max(&self) -> f64 {
         self.station().map_or(0.0, |station| station.max)
-    }
-
-    /// What the station has to be told and has not answered to yet; `value` is what it is to have. What the same device took
-    /// from an earlier run, it has.
-    pub(super) fn unsettled(&self, value: impl Fn(Setting) -> String) -> Option<Setting> {
-        let station = self.station()?;
-        let mut settled = lock(&station.settled);
-        [Setting::Ceiling, Setting::Interval]
-            .into_iter()
-            .find(|setting| {
-                let settled = &mut settled[*setting as usize];
-                *settled = *settled || self.has(station, *setting, &value(*setting));
-                !*settled
-            })
-    }
-
-    /// Whether a station has taken this value before, and is known to be the device that did. One that has booted without
-    /// a serial number may be another one.
-    fn has(&self, station: &Station, setting: Setting, value: &str) -> bool {
-        let mut told = lock(&self.board.told);
-        let Some(taken) = told.0.0.get_mut(&station.id) else {
-            return false;
-        };
-        let serial = lock(&station.serial).clone();
-        let same = match (&serial, &taken.serial) {
-            (Some(now), Some(before)) => now == before,
-            _ => !station.booted.load(Ordering::Acquire),
-        };
-        same && taken.value(setting).as_deref() == Some(value)
-    }
-
-    /// The station has answered to this: it took this value, or `None`: it did not.
-    pub(super) fn settled(&self, setting: Setting, value: Option<String>) {
-        let Some(station) = self.station() else {
-            return;
-        };
-        lock(&station.settled)[setting as usize] = true;
-        let serial = lock(&station.serial).clone();
-        let mut told = lock(&self.board.told);
-        let taken = told.0.0.entry(station.id.clone()).or_default();
-        let before = taken.clone();
-        if taken.serial != serial {
-            *taken = Taken {
-                serial,
-                ..Taken::default()
-            };
-        }
-        *taken.value(setting) = value;
-        told.1 |= told.0.0.get(&station.id) != Some(&before);
     }
 
     /// The station has booted: nothing is settled.
@@ -524,6 +465,12 @@ impl Post {
     /// Least with which the station charges, in A.
     pub fn min(&self) -> f64 {
         self.station().map_or(0.0, |station| station.min)
+    }
+
+    /// What 1 A from one of its phases is, in W.
+    pub fn volts(&self) -> f64 {
+        let volts = |station: &Station| station.power / station.terminals as f64;
+        self.station().map_or(0.0, volts)
     }
 
     /// How many phases a car can use of it: 1 also between two phases.

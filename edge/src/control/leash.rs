@@ -13,6 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use super::{
     Connectors, Post,
     board::{Asking, Setting},
+    check::{Check, Question},
     local::Refused,
     remote,
     stay::Open,
@@ -31,8 +32,10 @@ enum Asked {
     /// Of this place.
     Fallback(usize),
     Setting(Setting, String),
-    /// Of this place, by this order.
-    Lease(usize, u64),
+    /// Of this place, by this order, for this EVSE.
+    Lease(usize, u64, i32),
+    /// What an EVSE of this place would allow.
+    Composite(usize, Box<Question>),
     Local(oneshot::Sender<Result<(), Refused>>),
 }
 
@@ -76,6 +79,10 @@ pub struct Leash {
     asked: HashMap<CallToken, Asked>,
     /// When it was last told a setting without an answer so far.
     unsettled: Option<Millis>,
+    /// What it was told, to be compared with what it says.
+    check: Check,
+    /// What the cloud is to hear.
+    news: Vec<Effect>,
 }
 
 impl Leash {
@@ -108,6 +115,8 @@ impl Leash {
             wake,
             asked: HashMap::new(),
             unsettled: None,
+            check: Check::default(),
+            news: Vec::new(),
         }
     }
 
@@ -160,7 +169,7 @@ impl Leash {
             place.post.connected(Some(open.len()));
             place.post.goes_on(newest);
         }
-        let mut effects = Vec::new();
+        let mut effects = std::mem::take(&mut self.news);
         for number in 0..self.places.len() {
             let place = &mut self.places[number];
             let again = place.tried.is_none_or(|tried| at - tried >= AGAIN);
@@ -186,8 +195,27 @@ impl Leash {
         }
         if self.places.iter().all(|place| place.falls_back) {
             effects.extend(self.settle(station, now, at));
+            effects.extend(self.compare(station, now, at));
         }
         effects
+    }
+
+    /// Asks what an EVSE would allow, where that is to be known again and the station has nothing else to answer.
+    fn compare(&mut self, station: &mut Station, now: Now, at: Millis) -> Vec<Effect> {
+        let busy = !self.asked.is_empty() || station.due().is_some();
+        let mut places = self.places.iter().enumerate().filter(|_| !busy);
+        let due = places.find_map(|(number, place)| {
+            let due = |one: &&Transaction| one.evse.is_some_and(|evse| self.check.due(evse, at));
+            let one = place.open(station).into_iter().find(due)?;
+            Some((number, one.clone()))
+        });
+        let asked = due.and_then(|(number, transaction)| {
+            let about = (&self.places[number].post, &transaction);
+            let (call, question) = self.check.question(station, about, now, at)?;
+            let asked = Asked::Composite(number, Box::new(question));
+            self.call(station, now, &call, asked).ok()
+        });
+        asked.unwrap_or_default()
     }
 
     /// Tells what is told once, one thing at a time and never before an answer.
@@ -288,7 +316,7 @@ impl Leash {
             };
             let call = station.lease(now, transaction, limit, order.seconds());
             let call = call.map_err(|error| error.to_string());
-            let asked = Asked::Lease(number, order.number);
+            let asked = Asked::Lease(number, order.number, transaction.evse.unwrap_or(0));
             match call.and_then(|call| self.call(station, now, &call, asked)) {
                 Ok(told) => effects.extend(told),
                 Err(error) => {
@@ -313,15 +341,22 @@ impl Leash {
     ) -> Result<Vec<Effect>, String> {
         let called = station.call(now, call).map_err(|error| error.to_string())?;
         let (token, effects) = called;
+        let lease = match asked {
+            Asked::Lease(_, _, evse) => Some(evse),
+            _ => None,
+        };
+        self.check.told(token, call, lease);
         self.asked.insert(token, asked);
         Ok(effects)
     }
 
+    /// Somebody else has made a call.
+    pub fn told(&mut self, token: CallToken, call: &Call) {
+        self.check.told(token, call, None);
+    }
+
     /// A call has ended.
-    pub fn ended(&mut self, token: CallToken, result: &Result<Answer, CallFailure>) {
-        let Some(asked) = self.asked.remove(&token) else {
-            return;
-        };
+    pub fn ended(&mut self, token: CallToken, result: &Result<Answer, CallFailure>, at: Millis) {
         let status = result.as_ref().ok().and_then(|answer| {
             let answer: serde_json::Value = serde_json::from_str(answer.payload()?.get()).ok()?;
             // One variable was set.
@@ -330,6 +365,10 @@ impl Leash {
             Some(status.as_str()?.to_owned())
         });
         let accepted = status.as_deref() == Some("Accepted");
+        self.check.ended(token, accepted);
+        let Some(asked) = self.asked.remove(&token) else {
+            return;
+        };
         match asked {
             Asked::Fallback(number) => {
                 let place = &mut self.places[number];
@@ -350,7 +389,17 @@ impl Leash {
                     tracing::warn!(station = %self.name, ?setting, ?status, "a station does not take a setting");
                 }
             }
-            Asked::Lease(number, order) => self.answered(number, order, accepted),
+            Asked::Lease(number, order, evse) => {
+                if accepted {
+                    self.check.leased(evse, at);
+                }
+                self.answered(number, order, accepted);
+            }
+            Asked::Composite(number, question) => {
+                let post = &self.places[number].post;
+                let news = self.check.answered(&self.name, post, &question, result);
+                self.news.extend(news.map(Effect::Tell));
+            }
             Asked::Local(answer) => {
                 let done = match status {
                     _ if accepted => Ok(()),

@@ -7,6 +7,7 @@
 //! | `hear` | which signals of a device matter here |
 //! | `steer` | a charger on a Modbus line is told |
 //! | `leash` | a station that speaks OCPP is told |
+//! | `check` | and asked what it would allow |
 //! | `commission` | stations are tested: whether they end by themselves what they were told |
 //! | `plan` | what the cloud plans: an order of cars, and power over time |
 //! | `stay` | since when a car stands there, and what it has had since |
@@ -22,6 +23,7 @@
 //!    station that nobody hears is true: it has fallen back.
 
 mod board;
+mod check;
 pub mod commission;
 mod hear;
 mod leash;

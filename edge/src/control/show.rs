@@ -192,6 +192,11 @@ fn words(alarm: &Alarm) -> String {
                 "station {station} uses all its phases when it is told to use one: its switches_phases is wrong"
             )
         }
+        Alarm::ClaimsMore(station) => {
+            format!(
+                "station {station} says that it would allow more than it was told: it counts with its maximum when nobody hears it"
+            )
+        }
     }
 }
 

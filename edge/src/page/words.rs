@@ -72,6 +72,11 @@ pub(super) fn alarm(alarm: &Alarm) -> String {
         Alarm::KeepsPhases(id) => {
             format!("El cargador {id} usa todas sus fases aunque se le pide una sola.")
         }
+        Alarm::ClaimsMore(id) => {
+            format!(
+                "El cargador {id} dice que daría más de lo que se le ordenó. Revise su configuración."
+            )
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod browser;
 #[allow(dead_code, reason = "the tests of the uplink use the rest")]
 #[path = "../uplink/certificates.rs"]
 mod certificates;
+mod composite;
 mod door;
 mod faults;
 mod orders;

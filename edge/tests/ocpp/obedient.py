@@ -1,4 +1,5 @@
 """A charging station by the library `ocpp` that does whatever it is asked: every request is checked against the official schemas.
+Asked what it would allow, it says far more than anybody tells it.
 
 Usage: obedient.py VERSION PORT. Begins a transaction, prints its name, and serves until it is ended.
 """
@@ -6,6 +7,7 @@ Usage: obedient.py VERSION PORT. Begins a transaction, prints its name, and serv
 import asyncio
 import base64
 import sys
+from datetime import datetime, timezone
 
 import websockets
 from ocpp.routing import on
@@ -29,10 +31,23 @@ PLAIN = {
     "CancelReservation",
     "SetChargingProfile",
     "ClearChargingProfile",
-    "GetCompositeSchedule",
     "ClearCache",
 }
+NOW = datetime.now(timezone.utc).isoformat()
+
+
+def schedule(unit, limit):
+    periods = "charging_schedule_period"
+    return {"duration": 3600, "charging_rate_unit": unit, periods: [{"start_period": 0, "limit": limit}]}
+
+
 ANSWERS16 = {
+    "GetCompositeSchedule": {
+        "status": "Accepted",
+        "connector_id": 1,
+        "schedule_start": NOW,
+        "charging_schedule": schedule("A", 99.0),
+    },
     "UnlockConnector": {"status": "Unlocked"},
     "GetConfiguration": {"configuration_key": [{"key": "HeartbeatInterval", "readonly": False, "value": "60"}]},
     "UpdateFirmware": {},
@@ -40,6 +55,10 @@ ANSWERS16 = {
     "GetLocalListVersion": {"list_version": 7},
 } | {name: {"status": "Accepted"} for name in PLAIN | {"RemoteStartTransaction", "RemoteStopTransaction", "ChangeConfiguration"}}
 ANSWERS201 = {
+    "GetCompositeSchedule": {
+        "status": "Accepted",
+        "schedule": schedule("W", 50000.0) | {"evse_id": 1, "schedule_start": NOW},
+    },
     "UnlockConnector": {"status": "Unlocked"},
     "GetVariables": {"get_variable_result": [VARIABLE | {"attribute_value": "60"}]},
     "SetVariables": {"set_variable_result": [VARIABLE]},
@@ -68,7 +87,7 @@ def obedient(base, results, answers):
 async def begin16(station):
     await station.call(call16.BootNotification(charge_point_vendor="V", charge_point_model="M"))
     begun = await station.call(
-        call16.StartTransaction(connector_id=1, id_tag="CARD", meter_start=0, timestamp="2026-05-04T10:00:00Z")
+        call16.StartTransaction(connector_id=1, id_tag="CARD", meter_start=0, timestamp=NOW)
     )
     return begun.transaction_id
 
@@ -78,7 +97,7 @@ async def begin201(station):
     await station.call(call201.BootNotification(charging_station=about, reason="PowerUp"))
     event = call201.TransactionEvent(
         event_type="Started",
-        timestamp="2026-05-04T10:00:00Z",
+        timestamp=NOW,
         trigger_reason="CablePluggedIn",
         seq_no=0,
         transaction_info={"transaction_id": "tx-1"},

@@ -146,25 +146,26 @@ impl Gateway {
 
     /// All records about stations that the buffer holds, oldest first; those of transactions, whose stream is their own, first.
     pub(crate) async fn records(&self) -> Vec<Record> {
-        let mut found = self.records_of(1).await;
-        found.extend(self.records_of(2).await);
+        let mut found = records_of(&self.buffer, 1).await;
+        found.extend(records_of(&self.buffer, 2).await);
         found
     }
+}
 
-    async fn records_of(&self, priority: u8) -> Vec<Record> {
-        let (mut found, mut after) = (Vec::new(), 0);
-        loop {
-            let blocks = self.buffer.to_send(priority, after, false, 100);
-            let blocks = blocks.await.unwrap();
-            let Some(last) = blocks.last() else {
-                return found;
-            };
-            after = last.id;
-            for block in blocks {
-                let block = SealedBlock::open(&block.bytes).unwrap();
-                if let Body::Records(records) = block.content().unwrap() {
-                    found.extend(records);
-                }
+/// The records of one priority that a buffer holds, oldest first.
+pub(crate) async fn records_of(buffer: &Buffer, priority: u8) -> Vec<Record> {
+    let (mut found, mut after) = (Vec::new(), 0);
+    loop {
+        let blocks = buffer.to_send(priority, after, false, 100);
+        let blocks = blocks.await.unwrap();
+        let Some(last) = blocks.last() else {
+            return found;
+        };
+        after = last.id;
+        for block in blocks {
+            let block = SealedBlock::open(&block.bytes).unwrap();
+            if let Body::Records(records) = block.content().unwrap() {
+                found.extend(records);
             }
         }
     }
@@ -200,6 +201,8 @@ pub(crate) struct Station {
     pub(crate) calls: Vec<(String, Value)>,
     /// The status with which it answers.
     pub(crate) status: &'static str,
+    /// What it rejects in any case.
+    pub(crate) rejects: Option<&'static str>,
 }
 
 impl Station {
@@ -220,6 +223,7 @@ impl Station {
             number: 0,
             calls: Vec::new(),
             status: "Accepted",
+            rejects: None,
         })
     }
 
@@ -279,8 +283,10 @@ impl Station {
                 return Some(frame);
             }
             let action = frame[2].as_str().unwrap().to_owned();
+            let rejects = self.rejects == Some(action.as_str());
+            let status = if rejects { "Rejected" } else { self.status };
             self.calls.push((action, frame[3].clone()));
-            let answer = json!([3, frame[1], { "status": self.status }]).to_string();
+            let answer = json!([3, frame[1], { "status": status }]).to_string();
             self.socket.send(Message::text(answer)).await.ok()?;
             return Some(Value::Null);
         }

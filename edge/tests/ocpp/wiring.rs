@@ -17,30 +17,42 @@ pub(crate) fn started(
     folder: &std::path::Path,
     more: &str,
 ) -> (edge::gateway::Running, SocketAddr) {
-    let key = SigningKey::from_seed([5; 32]);
-    std::fs::write(folder.join("gateway.key"), key.to_hex()).unwrap();
-    let password = hex::encode(crate::rig::digest(b"secret"));
     for _ in 0..20 {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
-        let text = format!(
-            "[gateway]\nid = \"gw-1\"\nkey = \"gateway.key\"\ndata = \"data\"\n\n\
-             [cloud]\nbroker = \"mqtt://127.0.0.1:1\"\npublic_key = \"{}\"\n\n\
-             [stations]\nlisten = \"{address}\"\ninsecure_stations = true\n\n\
-             [[stations.station]]\nid = \"CP-1\"\nasset = \"charger-1\"\npassword_sha256 = \"{password}\"\n\n\
-             [[stations.token]]\nid = \"card\"\n\n{more}",
-            key.verifying_key()
-        );
-        let path = folder.join("gateway.toml");
-        std::fs::write(&path, text).unwrap();
-        match start(Gateway::read(&path).unwrap(), &Around::default()) {
-            Ok(running) => return (running, address),
-            Err(StartError::Stations { .. }) => {}
-            Err(other) => panic!("{other}"),
+        if let Some(running) = started_at(folder, address, "secret", more) {
+            return (running, address);
         }
     }
     panic!("no port is free");
+}
+
+/// Starts a gateway that listens there, for a station with this password; `None` when somebody has taken the port.
+pub(crate) fn started_at(
+    folder: &std::path::Path,
+    address: SocketAddr,
+    password: &str,
+    more: &str,
+) -> Option<edge::gateway::Running> {
+    let key = SigningKey::from_seed([5; 32]);
+    std::fs::write(folder.join("gateway.key"), key.to_hex()).unwrap();
+    let password = hex::encode(crate::rig::digest(password.as_bytes()));
+    let text = format!(
+        "[gateway]\nid = \"gw-1\"\nkey = \"gateway.key\"\ndata = \"data\"\n\n\
+         [cloud]\nbroker = \"mqtt://127.0.0.1:1\"\npublic_key = \"{}\"\n\n\
+         [stations]\nlisten = \"{address}\"\ninsecure_stations = true\n\n\
+         [[stations.station]]\nid = \"CP-1\"\nasset = \"charger-1\"\npassword_sha256 = \"{password}\"\n\n\
+         [[stations.token]]\nid = \"card\"\n\n{more}",
+        key.verifying_key()
+    );
+    let path = folder.join("gateway.toml");
+    std::fs::write(&path, text).unwrap();
+    match start(Gateway::read(&path).unwrap(), &Around::default()) {
+        Ok(running) => Some(running),
+        Err(StartError::Stations { .. }) => None,
+        Err(other) => panic!("{other}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

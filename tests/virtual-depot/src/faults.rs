@@ -46,11 +46,14 @@ pub enum Fault {
     /// The connection of a station that speaks OCPP breaks as soon as a message of a transaction has gone out: whether it has
     /// arrived, the station does not know.
     Cut,
+    /// A station that speaks OCPP says, asked for its composite schedule, that it would allow all that it can give, whatever it
+    /// was told. It does what it was told all the same.
+    Overstate,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Late,
         Self::Drop,
         Self::Exception,
@@ -65,6 +68,7 @@ impl Fault {
         Self::Reboot,
         Self::Freeze,
         Self::Cut,
+        Self::Overstate,
     ];
 
     /// The word on the command line and in the truth.
@@ -84,6 +88,7 @@ impl Fault {
             Self::Reboot => "reboot",
             Self::Freeze => "freeze",
             Self::Cut => "cut",
+            Self::Overstate => "overstate",
         }
     }
 }

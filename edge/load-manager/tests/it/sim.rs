@@ -149,8 +149,8 @@ impl Sim {
                 measured: (device.measured && device.linked)
                     .then_some(Measured { at: now, current }),
                 offered: device.offers,
-                never_falls_back: false,
                 acknowledged: device.acknowledged,
+                ..StationReport::default()
             }
         });
         let inputs = Inputs {

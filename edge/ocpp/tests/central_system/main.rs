@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod broken;
+mod composite;
 mod conformance;
 mod data;
 mod leases;
+mod painted;
 mod schemas;
 mod support;
 mod transactions;

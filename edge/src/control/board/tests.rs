@@ -62,6 +62,29 @@ fn what_a_device_took_is_not_written_to_it_again() {
     assert_eq!(after(Some("A"), true, &|_| "other".into()), Some(ceiling));
 }
 
+/// It counts until each of its EVSEs that said so says something else, or another device stands there.
+#[test]
+fn one_that_claims_more_than_it_was_told_is_not_believed_to_fall_back() {
+    let board = board();
+    let post = Post::of(&board, &"one".parse().unwrap()).unwrap();
+    let counts = || {
+        let report = board.report(0, 0);
+        assert_eq!(report.claims_more, report.never_falls_back);
+        report.claims_more
+    };
+    post.identify("A");
+    assert!(post.claims(1, true) && post.claims(2, true));
+    assert!(!post.claims(2, true));
+    assert!(post.claims(1, false) && counts());
+    post.connected(None);
+    post.identify("A");
+    assert!(counts());
+    assert!(post.claims(2, false) && !counts());
+    post.claims(1, true);
+    post.identify("B");
+    assert!(!counts());
+}
+
 /// Says whole numbers of these signals.
 fn say(board: &Arc<Board>, asset: &str, at: Millis, values: &[(&str, i32)]) {
     let post = Post::of(board, &asset.parse().unwrap()).unwrap();

@@ -232,7 +232,11 @@ impl Session<'_> {
         let called = orders::call(&self.station, &order, post.as_ref().map(Post::fallback))
             .and_then(|call| {
                 let called = self.station.call(now, &call);
-                called.map_err(|refusal| refusal.to_string())
+                let called = called.map_err(|refusal| refusal.to_string())?;
+                if let Some(leash) = &mut self.leash {
+                    leash.told(called.0, &call);
+                }
+                Ok(called)
             });
         match called {
             Ok((token, effects)) => {
@@ -288,8 +292,9 @@ impl Session<'_> {
                 } => {
                     if let Some(reply) = self.asked.remove(&token) {
                         let _ = reply.send(orders::answered(&result));
-                    } else if let Some(leash) = &mut self.leash {
-                        leash.ended(token, &result);
+                    }
+                    if let Some(leash) = &mut self.leash {
+                        leash.ended(token, &result, self.context.clock.now_us() / 1000);
                     }
                     tracing::debug!(station = %self.id, action, ok = result.is_ok(), "a call to a station has ended");
                 }

@@ -25,7 +25,7 @@ use tokio_tungstenite::{
 
 use super::{
     flash::Flash,
-    orders::{self, Act},
+    orders::{self, Act, Asked as Order},
     story::{Seen, Story},
     words::{self, Words},
 };
@@ -466,7 +466,18 @@ impl Line {
         let transaction = self.transaction();
         let (id, action) = (&frame[1], frame[2].as_str().unwrap_or_default());
         let version = self.words.version;
-        let answer = orders::answer(version, action, &frame[3], &transaction, &mut self.flash);
+        let composite = action == "GetCompositeSchedule";
+        let order = Order {
+            now: words::now(),
+            transaction: &transaction,
+            rated: self.shared.world().chargers[self.plug.index].rated_current,
+            overstates: composite
+                && self
+                    .shared
+                    .faults
+                    .strikes(&self.plug.key, Fault::Overstate, 1.0),
+        };
+        let answer = orders::answer(version, action, &frame[3], &order, &mut self.flash);
         let (said, act) = match answer {
             Some((payload, act)) => (json!([3, id, payload]), act),
             None => (

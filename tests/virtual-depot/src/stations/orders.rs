@@ -1,8 +1,25 @@
 //! What the central system asks for, and the answers.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Version, flash::Flash};
+
+/// The longest time for which a station says what it would allow, in s.
+const FORESIGHT: i64 = 86_400;
+
+/// What a station knows when it is asked.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    /// By its clock.
+    pub(super) now: Timestamp,
+    /// The transaction that goes on, in its version's words.
+    pub(super) transaction: &'a Value,
+    /// Most that it can give, in A.
+    pub(super) rated: f64,
+    /// It says that it would allow that, whatever it was told.
+    pub(super) overstates: bool,
+}
 
 /// What a station has to do besides answering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,13 +34,12 @@ pub(super) enum Act {
     Unlock,
 }
 
-/// The answer to a request, and what follows it; `None` when stations of this kind do not do that. `transaction` is the one
-/// that goes on, in its version's words.
+/// The answer to a request, and what follows it; `None` when stations of this kind do not do that.
 pub(super) fn answer(
     version: Version,
     action: &str,
     payload: &Value,
-    transaction: &Value,
+    asked: &Asked<'_>,
     flash: &mut Flash,
 ) -> Option<(Value, Act)> {
     let status = |status: &str| json!({ "status": status });
@@ -37,10 +53,11 @@ pub(super) fn answer(
             flash.profiles.clear();
             done(status("Accepted"))
         }
+        (_, "GetCompositeSchedule") => done(composite(version, payload, asked, flash)),
         (_, "Reset") => Some((status("Accepted"), Act::Reboot)),
         (_, "UnlockConnector") => Some((status("Unlocked"), Act::Unlock)),
         (Version::V16, "RemoteStopTransaction") | (Version::V201, "RequestStopTransaction") => {
-            let meant = payload["transactionId"] == *transaction;
+            let meant = payload["transactionId"] == *asked.transaction;
             let (word, act) = if meant {
                 ("Accepted", Act::End)
             } else {
@@ -66,6 +83,42 @@ pub(super) fn answer(
             done(json!({ "setVariableResult": all.iter().map(one).collect::<Vec<_>>() }))
         }
         _ => None,
+    }
+}
+
+/// What its one socket may draw, or all of it: that is the same.
+fn composite(version: Version, payload: &Value, asked: &Asked<'_>, flash: &Flash) -> Value {
+    let place = match version {
+        Version::V16 => "connectorId",
+        Version::V201 => "evseId",
+    };
+    let seconds = payload["duration"].as_i64().unwrap_or(0);
+    if !matches!(payload[place].as_i64(), Some(0 | 1)) || !(1..=FORESIGHT).contains(&seconds) {
+        return json!({ "status": "Rejected" });
+    }
+    let Asked { now, rated, .. } = *asked;
+    let found = if asked.overstates {
+        vec![(0, rated)]
+    } else {
+        let profiles = &flash.profiles;
+        profiles.composite(now, seconds, asked.transaction, rated)
+    };
+    let periods = found.into_iter();
+    let periods = periods.map(|(start, limit)| json!({ "startPeriod": start, "limit": limit }));
+    let mut schedule = json!({
+        "duration": seconds,
+        "chargingRateUnit": "A",
+        "chargingSchedulePeriod": periods.collect::<Vec<_>>(),
+    });
+    match version {
+        Version::V16 => {
+            json!({ "status": "Accepted", place: payload[place], "scheduleStart": now, "chargingSchedule": schedule })
+        }
+        Version::V201 => {
+            schedule["scheduleStart"] = json!(now);
+            schedule[place] = payload[place].clone();
+            json!({ "status": "Accepted", "schedule": schedule })
+        }
     }
 }
 

@@ -85,6 +85,25 @@ impl Profiles {
             .min(self.ceiling.unwrap_or(rated))
             .min(rated)
     }
+
+    /// The same for so many seconds from now on: from which of them on how much, in A.
+    pub(super) fn composite(
+        &self,
+        now: Timestamp,
+        seconds: i64,
+        transaction: &Value,
+        rated: f64,
+    ) -> Vec<(i64, f64)> {
+        let mut found: Vec<(i64, f64)> = Vec::new();
+        for second in 0..seconds {
+            let at = now + jiff::SignedDuration::from_secs(second);
+            let limit = self.limit(at, transaction, rated);
+            if found.last().is_none_or(|(_, last)| *last != limit) {
+                found.push((second, limit));
+            }
+        }
+        found
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +132,8 @@ mod tests {
         assert_eq!(profiles.limit(at(49), &seven, 32.0), 20.0);
         assert_eq!(profiles.limit(at(50), &seven, 32.0), 8.0);
         assert_eq!(profiles.limit(at(49), &json!(8), 32.0), 8.0);
+        let ahead = profiles.composite(at(10), 60, &seven, 32.0);
+        assert_eq!(ahead, [(0, 20.0), (40, 8.0)]);
         assert!(set(&mut profiles, "ChargePointMaxProfile", 16.0));
         assert_eq!(profiles.limit(at(49), &seven, 32.0), 16.0);
         profiles.reboot();
