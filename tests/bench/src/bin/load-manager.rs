@@ -116,9 +116,8 @@ fn measure(stations: usize) -> Result<(f64, f64, f64)> {
                 at: now,
                 current: [limits[place]; 3],
             }),
-            offered: None,
-            never_falls_back: false,
             acknowledged: numbers[place],
+            ..StationReport::default()
         });
         let inputs = Inputs {
             meters: vec![MeterReading {
