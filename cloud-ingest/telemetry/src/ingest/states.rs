@@ -1,13 +1,14 @@
 //! When states changed. What comes in order is compared with the latest value, which the transaction has locked; what
 //! comes between older samples has its surroundings read again, unless it says what is known already.
 
+mod late;
+
 use std::sync::Arc;
 
 use deadpool_postgres::Transaction;
-use tokio_postgres::Row;
 
 use super::{known::AssetSource, latest::Latest, sources::Placed};
-use crate::{copy::CopyRows, layout::layout, micros::Micros, trouble::Trouble};
+use crate::{copy::CopyRows, layout::layout, trouble::Trouble};
 
 /// Which slots are states.
 pub(crate) type IsState = Arc<[bool]>;
@@ -110,8 +111,9 @@ impl States {
                 late.push((key, samples));
             }
         }
-        for (key, (first, last)) in unsettled(tx, &late).await? {
-            new.add(key, again(tx, key, first, last).await?);
+        let unsettled = late::unsettled(tx, &late).await?;
+        for (key, changes) in late::again(tx, unsettled).await? {
+            new.add(key, changes);
         }
         let target = "telemetry.state_change (asset_id, signal_id, source, time, before, steps)";
         new.0.send(tx, target).await
@@ -141,92 +143,6 @@ impl NewChanges {
             self.0.bigint(change.steps);
         }
     }
-}
-
-/// Of states that come late, each in order of time, those that may change what is kept, with their first and last time. Where
-/// all that came is what the state was before, and nothing is known to have changed meanwhile, what is kept stays true:
-/// the samples between are all alike, and the one after them follows the same as before.
-async fn unsettled(
-    tx: &Transaction<'_>,
-    late: &[(Key, Samples)],
-) -> Result<Vec<(Key, (i64, i64))>, Trouble> {
-    if late.is_empty() {
-        return Ok(Vec::new());
-    }
-    let spans = late
-        .iter()
-        .map(|(key, samples)| (*key, (samples[0].0, samples[samples.len() - 1].0)));
-    let keys = || late.iter().map(|(key, _)| key);
-    let assets: Vec<i32> = keys().map(|key| key.0).collect();
-    let signals: Vec<i32> = keys().map(|key| signal(key.2)).collect();
-    let sources: Vec<i16> = keys().map(|key| key.1).collect();
-    let (first, last): (Vec<Micros>, Vec<Micros>) = spans
-        .clone()
-        .map(|(_, (first, last))| (Micros(first), Micros(last)))
-        .unzip();
-    let statement = tx
-        .prepare_cached(include_str!("../../queries/states_before.sql"))
-        .await?;
-    let rows = tx
-        .query(&statement, &[&assets, &signals, &sources, &first, &last])
-        .await?;
-    let is_settled = |row: &Row, samples: &[(i64, i64)]| {
-        let before: Option<i64> = row.get("steps");
-        !row.get::<_, bool>("changed") && samples.iter().all(|(_, steps)| Some(*steps) == before)
-    };
-    let found = spans.zip(late).zip(&rows);
-    let found = found.filter(|((_, (_, samples)), row)| !is_settled(row, samples));
-    Ok(found.map(|((span, _), _)| span).collect())
-}
-
-/// Reads the samples between two times again, with the last one before and the first one after them, and forgets the
-/// changes that were kept of that time.
-async fn again(
-    tx: &Transaction<'_>,
-    (asset, source, slot): Key,
-    first: i64,
-    last: i64,
-) -> Result<Vec<Change>, Trouble> {
-    let signal = &layout().slot(slot).signal;
-    let column = &signal.column;
-    let of = format!("asset_id = $1 AND source = $2 AND \"{column}\" IS NOT NULL");
-    let sql = format!(
-        "(SELECT time, \"{column}\"::bigint FROM telemetry.sample WHERE {of} AND time < $3
-          ORDER BY time DESC, \"{column}\" DESC LIMIT 1)
-         UNION ALL
-         (SELECT time, \"{column}\"::bigint FROM telemetry.sample WHERE {of} AND time >= $3 AND time <= coalesce(
-            (SELECT min(time) FROM telemetry.sample WHERE {of} AND time > $4), $4))
-         ORDER BY 1, 2"
-    );
-    // As many texts as there are states.
-    let statement = tx.prepare_cached(&sql).await?;
-    let rows = tx
-        .query(
-            &statement,
-            &[&asset, &source, &Micros(first), &Micros(last)],
-        )
-        .await?;
-    let samples: Vec<(i64, i64)> = rows
-        .iter()
-        .map(|row| (row.get::<_, Micros>(0).0, row.get(1)))
-        .collect();
-    let split = samples.partition_point(|(time, _)| *time < first);
-    let before = samples[..split].last().map(|(_, steps)| *steps);
-    let until = samples.last().map_or(last, |(time, _)| *time);
-    let sql = include_str!("../../queries/delete_changes.sql");
-    let statement = tx.prepare_cached(sql).await?;
-    tx.execute(
-        &statement,
-        &[
-            &asset,
-            &i32::from(signal.id.0),
-            &source,
-            &Micros(first),
-            &Micros(until),
-        ],
-    )
-    .await?;
-    Ok(changes(before, &samples[split..]))
 }
 
 #[cfg(test)]
