@@ -47,7 +47,7 @@ fn changes_are_exact_in_any_order() {
             world.one(&gateway.define(&columns.concat())).await;
             let mut blocks = Vec::new();
             // Every other time states that hardly ever change.
-            let change = (seed % 2 == 0).then(|| random.random_range(0..400));
+            let change = seed.is_multiple_of(2).then(|| random.random_range(0..400));
             for block in 0..40 {
                 let samples: Vec<_> = (0..random.random_range(1..12))
                     .map(|_| {
