@@ -11,7 +11,7 @@ use end_to_end::{
 
 use crate::{databases, kills::drain};
 
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Reads the gateway's reports until one is as wanted.
 pub(crate) async fn report(house: &mut House, wanted: impl Fn(&Report) -> bool) -> Report {
