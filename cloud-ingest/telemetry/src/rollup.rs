@@ -2,6 +2,7 @@
 //! by the transaction that made it so (`telemetry.dirty`); any number of workers take marks and read those buckets again.
 //! Why that is exact however late and disordered samples come stands in `migrations/V3__rollups.sql`.
 
+mod coarser;
 mod minutes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,6 +114,21 @@ fn late_us(now: Timestamp) -> i64 {
     now_us - now_us.rem_euclid(SETTLE_US) + 2 * SETTLE_US
 }
 
+/// The end of a statement that writes `fresh` buckets. Of two readings of one the one that counts more is the newer.
+fn upsert(resolution: Resolution) -> String {
+    format!(
+        "INSERT INTO telemetry.rollup_{} AS r (bucket, asset_id, signal_id, source, count, least, greatest, first, last, sum)
+    SELECT bucket, asset_id, signal_id, source, count, least, greatest, first, last, sum
+    FROM fresh
+    ORDER BY asset_id, signal_id, source, bucket
+    ON CONFLICT (asset_id, signal_id, source, bucket) DO UPDATE
+    SET count = EXCLUDED.count, least = EXCLUDED.least, greatest = EXCLUDED.greatest, first = EXCLUDED.first,
+        last = EXCLUDED.last, sum = EXCLUDED.sum
+    WHERE r.count < EXCLUDED.count",
+        resolution.name()
+    )
+}
+
 /// Brings roll-ups up to date, as far as they are due at `now`; returns how many buckets were read again. Any number may
 /// do it at the same time; call it every few seconds.
 pub async fn roll_up(db: &Db, now: Timestamp) -> Result<u64, StorageError> {
@@ -175,14 +191,12 @@ async fn some(db: &Db, resolution: Resolution, now: Timestamp) -> Result<u64, Tr
                     .await?;
             }
             Resolution::Quarter => {
-                let sql = include_str!("../queries/rollup_quarters.sql");
-                let statement = tx.prepare_cached(sql).await?;
+                let statement = tx.prepare_cached(&coarser::sql(resolution)).await?;
                 tx.execute(&statement, &[&assets, &sources, &begins, &from, &to, &now])
                     .await?;
             }
             Resolution::Day => {
-                let sql = include_str!("../queries/rollup_days.sql");
-                let statement = tx.prepare_cached(sql).await?;
+                let statement = tx.prepare_cached(&coarser::sql(resolution)).await?;
                 let to = Micros(to.0 + DAY_US);
                 tx.execute(&statement, &[&assets, &sources, &begins, &from, &to])
                     .await?;

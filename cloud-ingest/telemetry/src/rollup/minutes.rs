@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use deadpool_postgres::Transaction;
 
+use super::{Resolution, upsert};
 use crate::trouble::Trouble;
 
 /// A column of `telemetry.sample`.
@@ -70,6 +71,7 @@ pub(super) fn sql(columns: &[Column]) -> String {
             column.id
         );
     }
+    let upsert = upsert(Resolution::Minute);
     // One pass over wide rows: a row for each value would cost eight times as much. OFFSET has the time in the minute
     // computed once for each row.
     format!(
@@ -89,14 +91,7 @@ pub(super) fn sql(columns: &[Column]) -> String {
     CROSS JOIN LATERAL (VALUES {rows}) AS v (signal_id, count, least, greatest, first, last, sum)
     WHERE v.count > 0
 ), written AS (
-    INSERT INTO telemetry.rollup_minute AS r (bucket, asset_id, signal_id, source, count, least, greatest, first, last, sum)
-    SELECT bucket, asset_id, signal_id, source, count, least, greatest, first, last, sum
-    FROM fresh
-    ORDER BY asset_id, signal_id, source, bucket
-    ON CONFLICT (asset_id, signal_id, source, bucket) DO UPDATE
-    SET count = EXCLUDED.count, least = EXCLUDED.least, greatest = EXCLUDED.greatest, first = EXCLUDED.first,
-        last = EXCLUDED.last, sum = EXCLUDED.sum
-    WHERE r.count < EXCLUDED.count
+    {upsert}
     RETURNING r.asset_id, r.source, telemetry.bucket(1::smallint, r.bucket) AS bucket
 )
 INSERT INTO telemetry.dirty (level, asset_id, source, bucket, due)

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use deadpool_postgres::Transaction;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 
 use super::{Change, Key, Samples, changes, signal};
 use crate::{layout::layout, micros::Micros, trouble::Trouble};
@@ -37,6 +37,17 @@ impl Columns {
             last: spans.iter().map(|span| Micros(span.last)).collect(),
         }
     }
+
+    /// As the statements about spans of any signal take them.
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 5] {
+        [
+            &self.assets,
+            &self.signals,
+            &self.sources,
+            &self.first,
+            &self.last,
+        ]
+    }
 }
 
 /// Of late states, each with its samples in order of time, those that may change what is kept. Where all that came is what the
@@ -59,18 +70,7 @@ pub(super) async fn unsettled(
     let statement = tx
         .prepare_cached(include_str!("../../../queries/states_before.sql"))
         .await?;
-    let rows = tx
-        .query(
-            &statement,
-            &[
-                &columns.assets,
-                &columns.signals,
-                &columns.sources,
-                &columns.first,
-                &columns.last,
-            ],
-        )
-        .await?;
+    let rows = tx.query(&statement, &columns.parameters()).await?;
     let is_settled = |row: &Row, samples: &[(i64, i64)]| {
         let before: Option<i64> = row.get("steps");
         !row.get::<_, bool>("changed") && samples.iter().all(|(_, steps)| Some(*steps) == before)
@@ -109,17 +109,7 @@ pub(super) async fn again(
     let statement = tx
         .prepare_cached(include_str!("../../../queries/delete_changes.sql"))
         .await?;
-    tx.execute(
-        &statement,
-        &[
-            &columns.assets,
-            &columns.signals,
-            &columns.sources,
-            &columns.first,
-            &columns.last,
-        ],
-    )
-    .await?;
+    tx.execute(&statement, &columns.parameters()).await?;
     Ok(found)
 }
 
