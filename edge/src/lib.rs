@@ -2,6 +2,7 @@
 //!
 //! - [`sources`]: one folder per way into the depot (1 of the way of a sample, ARCHITECTURE.md)
 //! - [`buffer`]: the SQLite store-and-forward ledger (2, 3)
+//! - [`transactions`]: charging transactions until the buffer has them
 //! - [`uplink`]: MQTT: publish blocks, take acknowledgements and commands (4, 5, 7)
 //! - [`commands`]: carries out what the cloud asks for, once
 //! - [`control`]: holds the depot's electrical limits
@@ -26,6 +27,7 @@ pub mod health;
 pub mod page;
 pub mod sources;
 pub mod supervise;
+pub mod transactions;
 pub mod uplink;
 
 /// Writes a file so that it is there whole or as it was, whatever happens meanwhile; returns when it is on the disk.

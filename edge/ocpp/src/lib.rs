@@ -11,6 +11,7 @@
 //! | `station` | one charging station: connection, boot, the way of a frame |
 //! | `v16`, `v201` | what each version's requests mean and how they are answered |
 //! | `transaction` | what is remembered of transactions: keys, registers, sequence numbers |
+//! | `observe` | transactions of a station that tells none, made of its status and its register |
 //! | `meter` | sampled values become readings of the catalogue's signals: defaults, units, phases, contexts |
 //! | `authorize` | the list of tokens by which the gateway decides alone |
 //! | `decode` | payloads become typed messages, or errors with the version's own names; what is valid in an invalid one |
@@ -27,6 +28,7 @@ pub mod composite;
 mod decode;
 mod lease;
 mod meter;
+mod observe;
 mod station;
 mod transaction;
 mod v16;
@@ -36,6 +38,7 @@ pub use authorize::{AuthList, Standing, Token};
 pub use call::{Call, Refusal};
 pub use lease::Limit;
 pub use meter::{Reading, Wh};
+pub use observe::{Observer, Rest, Seen};
 pub use ocpp_kit::{
     Version,
     engine::{Answer, CallFailure, CallToken},

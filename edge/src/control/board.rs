@@ -12,6 +12,7 @@ use std::{
 
 use depot_config::depot::{Connection, Depot, Phase};
 use load_manager::{Inputs, Measured, MeterReading, Millis, Request, StationReport};
+use ocpp::Transaction;
 use shared_protocol::AssetKey;
 use tokio::sync::{Notify, oneshot};
 
@@ -417,6 +418,11 @@ impl Post {
                 *known = transaction;
             }
         }
+    }
+
+    /// The transaction that is made here of what is read of the station, by this clock.
+    pub fn observes(&self, transaction: Option<&Transaction>) {
+        self.goes_on(transaction.map(|one| Open::of(one, 0)));
     }
 
     /// What is to be asked of the station.

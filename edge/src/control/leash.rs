@@ -158,14 +158,7 @@ impl Leash {
         let ahead_us = station.clock_ahead().unwrap_or(0).saturating_mul(1_000_000);
         for place in &self.places {
             let open = place.open(station);
-            let newest = open.last().map(|one| Open {
-                id: one.id.clone(),
-                token: one.token.clone(),
-                started_us: one
-                    .started
-                    .map(|at| at.as_microsecond().saturating_sub(ahead_us)),
-                energy: one.energy.0 as f64 / 1000.0,
-            });
+            let newest = open.last().map(|one| Open::of(one, ahead_us));
             place.post.connected(Some(open.len()));
             place.post.goes_on(newest);
         }

@@ -46,7 +46,7 @@ pub struct StationShown {
     pub linked: bool,
     /// A car stands there that wants energy.
     pub car: bool,
-    /// The transaction that goes on, where stations tell.
+    /// The transaction that goes on, where there are any.
     pub transaction: Option<String>,
     /// State of charge of the car, in percent, where stations tell.
     pub state_of_charge: Option<f64>,

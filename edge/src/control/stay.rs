@@ -1,7 +1,9 @@
-//! Since when cars stand at their stations, and what they have had since: by their transactions where stations tell them, else
-//! by what was seen and counted in this run.
+//! Since when cars stand at their stations, and what they have had since: by their transactions where there are any, told or made of
+//! what is read, else by what was seen and counted in this run.
 
+use jiff::Timestamp;
 use load_manager::{Millis, StationReport};
+use ocpp::Transaction;
 
 use super::wish::GONE;
 
@@ -14,6 +16,19 @@ pub(super) struct Open {
     pub(super) started_us: Option<i64>,
     /// What the car has had since, in Wh.
     pub(super) energy: f64,
+}
+
+impl Open {
+    /// A transaction of a station whose clock is so much ahead of ours, in microseconds.
+    pub(super) fn of(transaction: &Transaction, ahead_us: i64) -> Self {
+        let started = transaction.started.map(Timestamp::as_microsecond);
+        Self {
+            id: transaction.id.clone(),
+            token: transaction.token.clone(),
+            started_us: started.map(|started_us| started_us.saturating_sub(ahead_us)),
+            energy: transaction.energy.0 as f64 / 1000.0,
+        }
+    }
 }
 
 /// What is known of a car's stay.

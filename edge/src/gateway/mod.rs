@@ -19,6 +19,7 @@ use std::{
 };
 
 use firmware_config::gateway::Gateway;
+use shared_protocol::AssetKey;
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
@@ -30,13 +31,14 @@ use crate::{
     page::{self, Page},
     sources::{Context, modbus, ocpp, vehicle},
     supervise::{Drill, Feeder, LoopReport, Spec, Supervisor},
+    transactions::BookError,
     uplink,
 };
 use loops::{Sighted, supervise, teller, watch_database, watch_ledger};
 pub use parts::read_key;
 use parts::{
-    Networks, build_central, build_control, build_line, build_page, build_vehicle, link, listen,
-    reserved,
+    Networks, build_central, build_control, build_keeper, build_line, build_page, build_vehicle,
+    link, listen, reserved,
 };
 
 /// Why a gateway does not start. Nothing has been started then.
@@ -86,7 +88,7 @@ pub enum StartError {
     Depot(#[from] load_manager::SiteError),
     /// The book of charging transactions.
     #[error(transparent)]
-    Book(#[from] ocpp::BookError),
+    Book(#[from] BookError),
     /// The address of the page.
     #[error("the page at {address}: {source}")]
     Page {
@@ -189,10 +191,15 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
         .into_iter()
         .map(|can| build_vehicle(can, &mut networks))
         .collect::<Result<Vec<_>, _>>()?;
+    let stations = config.stations.as_ref();
+    let connects = |asset: &AssetKey| {
+        let mut stations = stations.iter().flat_map(|one| &one.stations);
+        stations.any(|station| station.asset == *asset)
+    };
     let lines = config
         .modbus
         .into_iter()
-        .map(build_line)
+        .map(|line| build_line(line, connects))
         .collect::<Result<Vec<_>, _>>()?;
     let depot = config.depot;
     let page = around.metrics.map(listen).transpose()?;
@@ -210,9 +217,10 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
         .page
         .map(|page| build_page(page, &clock))
         .transpose()?;
-    let central = config
-        .stations
-        .map(|stations| build_central(stations, &data, clock.clone()))
+    let keeper = build_keeper(config.stations.as_ref(), &lines, &data)?;
+    let central = config.stations.zip(keeper.clone());
+    let central = central
+        .map(|(stations, keeper)| build_central(stations, keeper, clock.clone()))
         .transpose()?;
     let options = Options {
         folder: data.clone(),
@@ -301,6 +309,7 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
         stop: making.clone(),
         counters,
         control: control.clone(),
+        keeper: keeper.clone(),
     };
     if let Some(control) = &control {
         let ours = (control.clone(), clock.clone());
@@ -349,13 +358,14 @@ pub fn start(config: Gateway, around: &Around) -> Result<Running, StartError> {
             modbus::run(line.clone(), context.clone(), beat)
         }));
     }
-    if let Some((central, listener)) = central {
-        let ours = (central.clone(), context.clone());
+    if let Some(keeper) = keeper {
+        let context = context.clone();
         let spec = Spec::new("stations:records", DEADLINE).ends_by_itself(FAREWELL);
         makers.spawn(supervisor.keep(spec, making.clone(), move |beat| {
-            let (central, context) = ours.clone();
-            ocpp::carry(central, context, beat)
+            keeper.clone().carry(context.clone(), beat)
         }));
+    }
+    if let Some((central, listener)) = central {
         for station in central.relayed() {
             let spec = Spec::new(format!("relay:{station}"), DEADLINE).ends_by_itself(FAREWELL);
             let ours = (central.clone(), station, context.clone());

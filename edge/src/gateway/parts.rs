@@ -8,7 +8,7 @@ use firmware_config::{
     gateway::{Can, Gateway, Interface, Page, Stations},
     profiles,
 };
-use shared_protocol::SigningKey;
+use shared_protocol::{AssetKey, SigningKey};
 use tokio_rustls::TlsAcceptor;
 use vehicles::{
     dbc::{Dbc, Decoder},
@@ -21,6 +21,7 @@ use crate::{
     control::{Control, Remembered, Vouched, commission},
     health, page,
     sources::{Letterbox, dongles::Dongles, modbus, ocpp, vehicle},
+    transactions::Bookkeeper,
     uplink,
 };
 
@@ -155,7 +156,11 @@ fn warn(path: &Path, dbc: &Dbc) {
     }
 }
 
-pub(super) fn build_line(line: firmware_config::gateway::Line) -> Result<modbus::Line, StartError> {
+/// A line; `connects`: whether an asset is a station that connects and tells its transactions itself.
+pub(super) fn build_line(
+    line: firmware_config::gateway::Line,
+    connects: impl Fn(&AssetKey) -> bool,
+) -> Result<modbus::Line, StartError> {
     let devices = line
         .devices
         .into_iter()
@@ -167,6 +172,7 @@ pub(super) fn build_line(line: firmware_config::gateway::Line) -> Result<modbus:
             let checked = ::modbus::Device::new(map)
                 .map_err(|problems| StartError::wrong(Path::new(&device.map.model), &problems))?;
             Ok(modbus::LineDevice {
+                observed: modbus::is_observable(&checked) && !connects(&device.asset),
                 asset: device.asset,
                 unit: device.unit,
                 device: Arc::new(checked),
@@ -250,10 +256,25 @@ pub(super) fn build_page(
     Ok((settings, Arc::new(listener), tls))
 }
 
+/// Whoever has the book of charging transactions, if there is any device whose transactions are told: stations that connect, or
+/// chargers on a line.
+pub(super) fn build_keeper(
+    stations: Option<&Stations>,
+    lines: &[modbus::Line],
+    folder: &Path,
+) -> Result<Option<Arc<Bookkeeper>>, StartError> {
+    let mut devices = lines.iter().flat_map(|line| &line.devices);
+    if stations.is_none() && !devices.any(|device| device.observed) {
+        return Ok(None);
+    }
+    fs::create_dir_all(folder).map_err(StartError::file(folder))?;
+    Ok(Some(Arc::new(Bookkeeper::new(folder)?)))
+}
+
 /// The central system of charging stations, and where they connect.
 pub(super) fn build_central(
     stations: Stations,
-    folder: &Path,
+    keeper: Arc<Bookkeeper>,
     clock: Arc<Clock>,
 ) -> Result<(Arc<ocpp::Central>, Arc<tokio::net::TcpListener>), StartError> {
     let read = |path: &Path| fs::read(path).map_err(StartError::file(path));
@@ -299,16 +320,14 @@ pub(super) fn build_central(
             heartbeat: stations.heartbeat,
             tokens: Arc::new(tokens),
         },
-        folder: folder.to_owned(),
     };
-    fs::create_dir_all(folder).map_err(StartError::file(folder))?;
     let door = ocpp::Door::new(keys.as_ref(), stations.insecure, &settings.stations, clock)?;
     let address = stations.listen;
     let failed = |source| StartError::Stations { address, source };
     let listener = std::net::TcpListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-    let central = ocpp::Central::new(settings, door)?;
+    let central = ocpp::Central::new(settings, door, keeper);
     Ok((Arc::new(central), Arc::new(listener)))
 }
 

@@ -8,14 +8,20 @@ mod freeze;
 mod merge;
 pub mod modbus;
 mod obd;
+mod observe;
 pub mod ocpp;
 pub(crate) mod orders;
 pub mod scan;
 mod state;
 pub mod vehicle;
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
+use ::ocpp::Now;
+use jiff::Timestamp;
 use shared_protocol::{AssetKey, Column, Encoding, SignalDef, Source};
 use tokio::sync::watch;
 
@@ -27,6 +33,7 @@ use crate::{
     control::Control,
     health::{Counters, SourceCounts},
     supervise::Beat,
+    transactions::Bookkeeper,
 };
 
 /// What every source works with.
@@ -42,9 +49,22 @@ pub struct Context {
     pub counters: Arc<Counters>,
     /// Whoever holds the depot's limits, if that is this gateway.
     pub control: Option<Arc<Control>>,
+    /// Whoever has the book of charging transactions, if there are any.
+    pub keeper: Option<Arc<Bookkeeper>>,
 }
 
 impl Context {
+    /// The instant for what takes time as an argument; its own time began at `began`.
+    fn now(&self, began: Instant) -> Now {
+        let wall = |us: i64| Timestamp::from_microsecond(us).ok();
+        let least = i64::try_from(self.clock.for_tls().as_micros()).unwrap_or(i64::MAX);
+        Now {
+            mono: began.elapsed(),
+            wall: self.clock.wall_us().and_then(wall),
+            least: wall(least).unwrap_or(Timestamp::UNIX_EPOCH),
+        }
+    }
+
     /// Hands samples to the buffer, and waits while it is behind.
     async fn push(
         &self,
@@ -132,6 +152,7 @@ mod tests {
             stop: watch::channel(false).1,
             counters: Arc::default(),
             control: None,
+            keeper: None,
         };
         let mut emitter = Emitter::new(&context, "car-1".parse().unwrap(), Source::Can);
         let def = |encoding| SignalDef {

@@ -12,7 +12,10 @@ use tokio::{
 };
 use tokio_serial::SerialPortBuilderExt as _;
 
-use super::{Context, Emitter};
+use super::{
+    Context, Emitter,
+    observe::{self, Observed},
+};
 use crate::{
     control::{Post, Steer},
     health::SourceCounts,
@@ -49,6 +52,20 @@ pub struct LineDevice {
     pub unit: u8,
     /// Its map.
     pub device: Arc<Device>,
+    /// Whether its transactions are made of what is read of it.
+    pub observed: bool,
+}
+
+/// Whether transactions can be made of what is read of a device: by its map it says whether there is a car, and counts energy.
+pub fn is_observable(device: &Device) -> bool {
+    let points = 0..device.map().points.len();
+    let names: Vec<&str> = points
+        .filter_map(|point| device.signal_def(point))
+        .map(|def| def.signal.name())
+        .collect();
+    [observe::STATUS, observe::REGISTER]
+        .iter()
+        .all(|name| names.contains(name))
 }
 
 trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
@@ -81,6 +98,7 @@ pub async fn run(line: Line, mut context: Context, beat: Beat) {
                     of: device.clone(),
                     health: Health::new(context.counters.source(device.asset.as_str())),
                     post,
+                    observed: observed(device, &context).await,
                 });
             }
             Err(error) => {
@@ -101,7 +119,13 @@ pub async fn run(line: Line, mut context: Context, beat: Beat) {
                 }
                 continue;
             }
-            () = stopped(&mut context.stop) => return,
+            () = stopped(&mut context.stop) => {
+                // Who goes on here finds how the stations were left.
+                for observed in units.iter_mut().filter_map(|unit| unit.observed.as_mut()) {
+                    beat.during(observed.keep(&context)).await;
+                }
+                return;
+            }
         }
         // Should a unit's own deadlines not hold, it holds up the line, and this loop is started again.
         let cycle = bus.next().await;
@@ -121,6 +145,15 @@ pub async fn run(line: Line, mut context: Context, beat: Beat) {
             post.hear(time_us / 1000, said);
             if let Some(serial) = &cycle.identity {
                 post.identify(serial);
+            }
+        }
+        if let Some(observed) = &mut unit.observed {
+            let said = readings.clone();
+            let said =
+                said.map(|(reading, def)| (def.signal.name(), def.encoding.value(reading.raw)));
+            beat.during(observed.hear(&context, said)).await;
+            if let Some(post) = &unit.post {
+                post.observes(observed.open());
             }
         }
         let emitter = &mut unit.emitter;
@@ -151,6 +184,18 @@ struct Unit {
     health: Health,
     /// Its place on the board of whoever holds the depot's limits.
     post: Option<Post>,
+    /// Its transactions, if they are made here.
+    observed: Option<Observed>,
+}
+
+/// Who makes the transactions of a device, if they are made of what is read of it.
+async fn observed(device: &LineDevice, context: &Context) -> Option<Observed> {
+    let keeper = context.keeper.as_ref().filter(|_| device.observed)?;
+    let interval = Duration::from_millis(device.device.map().defaults.interval_ms.into());
+    let observed = Observed::new(keeper, &device.asset, interval).await;
+    observed
+        .inspect_err(|error| tracing::error!(asset = %device.asset, %error, "no transactions are made of what is read of a charger"))
+        .ok()
 }
 
 /// Who tells a device its limit, if it is a station of the depot that takes one.

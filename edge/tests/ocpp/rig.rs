@@ -13,9 +13,10 @@ use edge::{
     clock::Clock,
     sources::{
         Context,
-        ocpp::{Central, Door, Keys, Known, Settings, carry, relay, run},
+        ocpp::{Central, Door, Keys, Known, Settings, relay, run},
     },
     supervise::Beat,
+    transactions::Bookkeeper,
 };
 use futures::{SinkExt as _, StreamExt as _};
 use ocpp::{AuthList, Policy, Token};
@@ -64,7 +65,7 @@ impl Gateway {
         let wall = clock.standing();
         let began = Instant::now();
         // The folder is free when what worked in it has ended.
-        let (central, buffer) = loop {
+        let (central, keeper, buffer) = loop {
             let stations = HashMap::from([("CP-1".to_owned(), station.clone())]);
             let door = Door::new(keys, true, &stations, clock.clone()).unwrap();
             let mut tokens = AuthList::default();
@@ -78,22 +79,18 @@ impl Gateway {
                 heartbeat: Duration::from_secs(60),
                 tokens: Arc::new(tokens),
             };
-            let settings = Settings {
-                stations,
-                policy,
-                folder: folder.to_owned(),
-            };
+            let settings = Settings { stations, policy };
             let options = Options {
                 folder: folder.to_owned(),
                 quota: 64 << 20,
                 gateway: "gw-1".parse().unwrap(),
                 key: SigningKey::from_seed([5; 32]),
             };
-            let opened = Central::new(settings, door).ok();
-            if let Some(central) = opened
+            if let Ok(keeper) = Bookkeeper::new(folder)
                 && let Ok(buffer) = Buffer::open(options, clock.clone())
             {
-                break (central, buffer);
+                let keeper = Arc::new(keeper);
+                break (Central::new(settings, door, keeper.clone()), keeper, buffer);
             }
             assert!(
                 began.elapsed() < PATIENCE,
@@ -110,10 +107,11 @@ impl Gateway {
             stop: stopping,
             counters: Arc::default(),
             control: None,
+            keeper: None,
         };
         let central = Arc::new(central);
         let tasks = vec![
-            tokio::spawn(carry(central.clone(), context.clone(), Beat::free())),
+            tokio::spawn(keeper.carry(context.clone(), Beat::free())),
             tokio::spawn(run(
                 central.clone(),
                 listener,

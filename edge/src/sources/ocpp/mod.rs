@@ -4,24 +4,20 @@
 //! The life of what a transaction tells:
 //!
 //! 1. A frame comes in; the engine (`::ocpp`) says what has to be stored before its answer (`session.rs`).
-//! 2. The **book** commits it: what is remembered of the transaction, and what goes to the cloud, in one transaction of SQLite
-//!    with `synchronous=FULL` (`book.rs`). When that fails, the connection is closed: the station sends again.
+//! 2. The **book** ([`crate::transactions`]) commits it: what is remembered of the transaction, and what goes to the cloud, in one
+//!    transaction of SQLite with `synchronous=FULL`. When that fails, the connection is closed: the station sends again.
 //! 3. The answer is sent.
 //! 4. The **courier** gives it to the buffer, oldest first, waits until the buffer has made it durable, and only then takes it
-//!    out of the book (`courier.rs`). A power cut in between gives it to the buffer twice, with the same key.
+//!    out of the book. A power cut in between gives it to the buffer twice, with the same key.
 //!
 //! | file | what it is |
 //! |---|---|
 //! | `door` | who may come in: certificates, passwords, versions |
 //! | `tls` | TLS with stations, and with back-offices |
 //! | `session` | one connection of one station |
-//! | `book` | what stations' transactions are remembered by |
-//! | `courier` | from the book to the buffer |
 //! | `relay` | what a station tells, told to another back-office, too |
 //! | `orders` | what the cloud has a station do |
 
-mod book;
-mod courier;
 mod door;
 mod orders;
 mod relay;
@@ -32,7 +28,6 @@ use std::{
     collections::HashMap,
     io,
     net::SocketAddr,
-    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
@@ -45,14 +40,18 @@ use tokio::{
     task::JoinSet,
 };
 
-pub use book::{Book, BookError};
 pub use door::{Door, DoorError};
 pub use relay::{Relay, run as relay};
 pub use tls::Keys;
 pub(crate) use tls::server;
 
 use super::Context;
-use crate::{buffer::Stopped, stopped, supervise::Beat};
+use crate::{
+    buffer::Stopped,
+    stopped,
+    supervise::Beat,
+    transactions::{Book, BookError, Bookkeeper},
+};
 use orders::Order;
 
 /// Connections that have not said yet who they are.
@@ -80,21 +79,17 @@ pub struct Settings {
     pub stations: HashMap<String, Known>,
     /// What they are told.
     pub policy: Policy,
-    /// The folder of the book.
-    pub folder: PathBuf,
 }
 
-/// A central system: stations that are connected, and the book.
+/// A central system: stations that are connected, and whoever has the book.
 #[derive(Debug)]
 pub struct Central {
     settings: Settings,
     door: Door,
-    book: Arc<Mutex<Book>>,
+    keeper: Arc<Bookkeeper>,
     /// The connection of each station, one at a time: a new one ends the old one and waits for it.
     seats: Mutex<HashMap<String, Seat>>,
     connections: AtomicU64,
-    /// Grows with everything that the courier may carry.
-    written: watch::Sender<u64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -106,20 +101,15 @@ struct Seat {
 }
 
 impl Central {
-    /// Opens the book.
-    ///
-    /// # Errors
-    /// Why the book cannot be used.
-    pub fn new(settings: Settings, door: Door) -> Result<Self, BookError> {
-        let book = Book::open(&settings.folder.join("stations.db"))?;
-        Ok(Self {
+    /// Nobody is connected yet.
+    pub fn new(settings: Settings, door: Door, keeper: Arc<Bookkeeper>) -> Self {
+        Self {
             settings,
             door,
-            book: Arc::new(Mutex::new(book)),
+            keeper,
             seats: Mutex::default(),
             connections: AtomicU64::new(1),
-            written: watch::channel(0).0,
-        })
+        }
     }
 
     /// Stations that are relayed to another back-office, by their ids.
@@ -138,14 +128,12 @@ impl Central {
         seats.entry(id.to_owned()).or_default().clone()
     }
 
-    /// Works on the book on a thread that may wait for the disk.
+    /// Works on the book.
     async fn book<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Book) -> Result<T, BookError> + Send + 'static,
     ) -> Result<T, BookError> {
-        let book = self.book.clone();
-        let done = tokio::task::spawn_blocking(move || work(&mut lock(&book)));
-        done.await.unwrap_or(Err(BookError::Gone))
+        self.keeper.book(work).await
     }
 }
 
@@ -218,9 +206,4 @@ async fn accept(
     let (stream, address) = listener.accept().await?;
     stream.set_nodelay(true)?;
     Ok((stream, address, permit))
-}
-
-/// Carries what is in the book to the buffer until the gateway stops.
-pub async fn carry(central: Arc<Central>, context: Context, beat: Beat) {
-    courier::run(&central, context, beat).await;
 }

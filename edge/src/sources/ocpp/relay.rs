@@ -24,13 +24,13 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{
-    Central, Context,
-    book::{BookError, Relayed},
-    door::Io,
-    tls,
+use super::{Central, Context, door::Io, tls};
+use crate::{
+    clock::Clock,
+    stopped,
+    supervise::Beat,
+    transactions::{BookError, Relayed},
 };
-use crate::{clock::Clock, stopped, supervise::Beat};
 
 /// How long connecting, and an answer, may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -158,7 +158,7 @@ async fn tell(
 ) -> Result<std::convert::Infallible, End> {
     let name = station.to_owned();
     let version = central.book(move |book| book.version(&name)).await?;
-    let mut written = central.written.subscribe();
+    let mut written = central.keeper.news();
     // Until the station has connected once, nobody knows what it speaks.
     let Some(version) = version else {
         return wait_for_first(&mut written, context, beat).await;

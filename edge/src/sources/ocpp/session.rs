@@ -8,7 +8,6 @@ use std::{
 
 use ::ocpp::{CallToken, Effect, Entry, Note, Now, Reading, Station};
 use futures::{SinkExt as _, StreamExt as _};
-use jiff::Timestamp;
 use shared_protocol::{
     AssetKey, Column, Decimal, Encoding, SignalDef, SignalRef, Source, catalogue,
 };
@@ -20,7 +19,6 @@ use tokio_tungstenite::{
 
 use super::{
     Central, Context, Known,
-    book::{BookError, received},
     door::{Guest, Io},
     orders::{self, Order, Reply},
 };
@@ -29,6 +27,7 @@ use crate::{
     control::{Leash, Post},
     health::SourceCounts,
     stopped,
+    transactions::{BookError, received},
 };
 
 /// How often a silent connection is asked whether it is there.
@@ -92,7 +91,7 @@ pub(super) async fn run(central: &Central, guest: Guest, context: Context) {
         Ok(memory) => {
             let policy = central.settings.policy.clone();
             let began = Instant::now();
-            let now = time(&context, began);
+            let now = context.now(began);
             let mut session = Session {
                 central,
                 station: Station::connected(&id, guest.version, policy, memory, number, now),
@@ -155,20 +154,9 @@ async fn ordered(leash: Option<&Leash>) {
     }
 }
 
-/// The instant for the engine.
-fn time(context: &Context, began: Instant) -> Now {
-    let wall = |us: i64| Timestamp::from_microsecond(us).ok();
-    let least = i64::try_from(context.clock.for_tls().as_micros()).unwrap_or(i64::MAX);
-    Now {
-        mono: began.elapsed(),
-        wall: context.clock.wall_us().and_then(wall),
-        least: wall(least).unwrap_or(Timestamp::UNIX_EPOCH),
-    }
-}
-
 impl Session<'_> {
     fn now(&self) -> Now {
-        time(&self.context, self.began)
+        self.context.now(self.began)
     }
 
     async fn serve(&mut self, left: &mut tokio::sync::watch::Receiver<u64>) -> End {
@@ -262,7 +250,7 @@ impl Session<'_> {
                         .central
                         .book(move |book| book.store(&id, &asset, received, &write, relayed));
                     stored.await?;
-                    self.central.written.send_modify(|count| *count += 1);
+                    self.central.keeper.wrote();
                 }
                 Effect::Tell(entry) => {
                     if let Some(leash) = self
@@ -281,7 +269,7 @@ impl Session<'_> {
                         .central
                         .book(move |book| book.tell(&asset, received, &entry));
                     told.await?;
-                    self.central.written.send_modify(|count| *count += 1);
+                    self.central.keeper.wrote();
                 }
                 Effect::Send(text) => self.send(Message::text(text)).await?,
                 Effect::Readings(readings) => self.samples(&readings).await?,

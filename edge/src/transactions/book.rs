@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use ::ocpp::{Entry, Memory, Transaction, Version, Write};
+use ::ocpp::{Entry, Memory, Rest, Transaction, Version, Write};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Value, json};
 use shared_protocol::AssetKey;
@@ -55,24 +55,24 @@ pub struct Book {
 
 /// A record that is to go to the buffer.
 #[derive(Debug)]
-pub(super) struct Outgoing {
-    pub(super) number: i64,
-    pub(super) asset: String,
-    pub(super) kind: String,
-    pub(super) payload: String,
+pub(crate) struct Outgoing {
+    pub(crate) number: i64,
+    pub(crate) asset: String,
+    pub(crate) kind: String,
+    pub(crate) payload: String,
 }
 
 /// What another back-office is to be told.
 #[derive(Clone, Debug)]
-pub(super) struct Relayed {
-    pub(super) number: i64,
+pub(crate) struct Relayed {
+    pub(crate) number: i64,
     station: String,
     /// The transaction, by our name.
     id: String,
-    pub(super) action: String,
-    pub(super) payload: Value,
+    pub(crate) action: String,
+    pub(crate) payload: Value,
     /// The number that the back-office gave it.
-    pub(super) theirs: Option<i64>,
+    pub(crate) theirs: Option<i64>,
 }
 
 impl Book {
@@ -90,7 +90,7 @@ impl Book {
     }
 
     /// What is remembered of a station.
-    pub(super) fn memory(&mut self, station: &str) -> Result<Memory, BookError> {
+    pub(crate) fn memory(&mut self, station: &str) -> Result<Memory, BookError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT state FROM transaction_state WHERE station = ?1 ORDER BY place",
         )?;
@@ -104,7 +104,7 @@ impl Book {
 
     /// Makes durable what a transaction has told: its state, the record for the cloud, and what another back-office is told
     /// (`relayed`: there is one).
-    pub(super) fn store(
+    pub(crate) fn store(
         &mut self,
         station: &str,
         asset: &AssetKey,
@@ -149,7 +149,7 @@ impl Book {
     }
 
     /// Keeps what a station has told that is of no transaction.
-    pub(super) fn tell(
+    pub(crate) fn tell(
         &mut self,
         asset: &AssetKey,
         received: Value,
@@ -159,7 +159,7 @@ impl Book {
     }
 
     /// Keeps who a station is, or how something at it stands, in its version's words.
-    pub(super) fn stands(
+    pub(crate) fn stands(
         &mut self,
         station: &str,
         (place, action): (&str, &str),
@@ -171,8 +171,24 @@ impl Book {
         Ok(())
     }
 
+    /// Keeps how a charger was left that is only looked at.
+    pub(crate) fn rests(&mut self, station: &str, rest: Rest) -> Result<(), BookError> {
+        let payload = serde_json::to_value(rest)?;
+        self.stands(station, ("rest", "MeterValues"), &payload)
+    }
+
+    /// How a charger was left.
+    pub(crate) fn rest(&mut self, station: &str) -> Result<Option<Rest>, BookError> {
+        let rest: Option<String> = self
+            .connection
+            .prepare_cached("SELECT payload FROM standing WHERE station = ?1 AND place = 'rest'")?
+            .query_row([station], |row| row.get(0))
+            .optional()?;
+        Ok(rest.map(|text| serde_json::from_str(&text)).transpose()?)
+    }
+
     /// Who a station has said that it is when it booted.
-    pub(super) fn boot(&mut self, station: &str) -> Result<Option<Value>, BookError> {
+    pub(crate) fn boot(&mut self, station: &str) -> Result<Option<Value>, BookError> {
         let boot: Option<String> = self
             .connection
             .prepare_cached("SELECT payload FROM standing WHERE station = ?1 AND place = 'boot'")?
@@ -182,7 +198,7 @@ impl Book {
     }
 
     /// The version that a station spoke when it connected last.
-    pub(super) fn version(&mut self, station: &str) -> Result<Option<Version>, BookError> {
+    pub(crate) fn version(&mut self, station: &str) -> Result<Option<Version>, BookError> {
         let name: Option<String> = self
             .connection
             .prepare_cached("SELECT action FROM standing WHERE station = ?1 AND place = 'version'")?
@@ -192,7 +208,7 @@ impl Book {
     }
 
     /// What stands at a station since this number: its own number, action and payload.
-    pub(super) fn standing(
+    pub(crate) fn standing(
         &mut self,
         station: &str,
         after: i64,
@@ -212,7 +228,7 @@ impl Book {
     }
 
     /// The number of the latest that a station's other back-office is to be told; 0 when there is none.
-    pub(super) fn latest_relayed(&mut self, station: &str) -> Result<i64, BookError> {
+    pub(crate) fn latest_relayed(&mut self, station: &str) -> Result<i64, BookError> {
         let latest = self
             .connection
             .prepare_cached("SELECT coalesce(max(number), 0) FROM relayed WHERE station = ?1")?
@@ -221,7 +237,7 @@ impl Book {
     }
 
     /// What a station's other back-office is to be told next.
-    pub(super) fn relayed(&mut self, station: &str) -> Result<Option<Relayed>, BookError> {
+    pub(crate) fn relayed(&mut self, station: &str) -> Result<Option<Relayed>, BookError> {
         let found: Option<(i64, String, String, String, Option<i64>)> = self
             .connection
             .prepare_cached(
@@ -248,7 +264,7 @@ impl Book {
     }
 
     /// The other back-office has answered, perhaps with its own number of the transaction.
-    pub(super) fn told(&mut self, next: &Relayed, theirs: Option<i64>) -> Result<(), BookError> {
+    pub(crate) fn told(&mut self, next: &Relayed, theirs: Option<i64>) -> Result<(), BookError> {
         let transaction = self.connection.transaction()?;
         transaction.execute("DELETE FROM relayed WHERE number = ?1", [next.number])?;
         if let Some(theirs) = theirs.filter(|_| next.action == "StartTransaction") {
@@ -267,7 +283,7 @@ impl Book {
     }
 
     /// The oldest records that have not gone out.
-    pub(super) fn outgoing(&mut self, limit: u32) -> Result<Vec<Outgoing>, BookError> {
+    pub(crate) fn outgoing(&mut self, limit: u32) -> Result<Vec<Outgoing>, BookError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT number, asset, kind, payload FROM outbox ORDER BY number LIMIT ?1",
         )?;
@@ -283,7 +299,7 @@ impl Book {
     }
 
     /// Those up to this number are durable elsewhere.
-    pub(super) fn gone(&mut self, number: i64) -> Result<(), BookError> {
+    pub(crate) fn gone(&mut self, number: i64) -> Result<(), BookError> {
         self.connection
             .execute("DELETE FROM outbox WHERE number <= ?1", [number])?;
         Ok(())
@@ -305,6 +321,6 @@ fn insert(
 }
 
 /// When something was received, for a record: the time of day, or that it is not known.
-pub(super) fn received(wall: Option<jiff::Timestamp>) -> Value {
+pub(crate) fn received(wall: Option<jiff::Timestamp>) -> Value {
     wall.map_or(Value::Null, |wall| json!(wall))
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use shared_protocol::Record;
 
-use super::{Central, Context};
-use crate::{buffer::Stopped, supervise::Beat};
+use super::Bookkeeper;
+use crate::{buffer::Stopped, sources::Context, supervise::Beat};
 
 /// Records that are carried at a time.
 const LOAD: u32 = 200;
@@ -15,12 +15,12 @@ const GATHER: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Carries until the gateway stops and the book is empty, or the buffer has stopped.
-pub(super) async fn run(central: &Central, context: Context, beat: Beat) {
-    let mut written = central.written.subscribe();
+pub(super) async fn run(keeper: &Bookkeeper, context: Context, beat: Beat) {
+    let mut written = keeper.news();
     let mut stop = context.stop.clone();
     loop {
         beat.pass().await;
-        match load(central, &context, &beat).await {
+        match load(keeper, &context, &beat).await {
             Ok(Load::Full) => {}
             Ok(Load::Empty) => {
                 let done = *stop.borrow();
@@ -55,8 +55,8 @@ enum Load {
     Failed,
 }
 
-async fn load(central: &Central, context: &Context, beat: &Beat) -> Result<Load, Stopped> {
-    let outgoing = match beat.during(central.book(|book| book.outgoing(LOAD))).await {
+async fn load(keeper: &Bookkeeper, context: &Context, beat: &Beat) -> Result<Load, Stopped> {
+    let outgoing = match beat.during(keeper.book(|book| book.outgoing(LOAD))).await {
         Ok(outgoing) => outgoing,
         Err(error) => {
             tracing::error!(%error, "records of stations wait");
@@ -91,7 +91,7 @@ async fn load(central: &Central, context: &Context, beat: &Beat) -> Result<Load,
         }
         beat.during(tokio::time::sleep(AGAIN)).await;
     }
-    match beat.during(central.book(move |book| book.gone(last))).await {
+    match beat.during(keeper.book(move |book| book.gone(last))).await {
         Ok(()) => Ok(Load::Full),
         Err(error) => {
             tracing::error!(%error, "records of stations stay in the book and will go out again");
