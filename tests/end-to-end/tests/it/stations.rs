@@ -1,9 +1,12 @@
 //! Charging stations of OCPP 1.6J, OCPP 2.0.1 and Modbus side by side, where drivers come and go and everything fails: stations
-//! lose their connections and their power, gateway, broker and cloud are killed, and the cloud is away for a while. At the end
-//! the charging transactions in the database are the depot's, to the Wh: none lost, none twice, none wrong.
+//! lose their connections and their power, answers of chargers and meter are late, torn, of another unit or none, gateway, broker
+//! and cloud are killed, and the cloud is away for a while, or for a day. At the end the charging transactions in the database are
+//! the depot's, to the Wh: none lost, none twice, none wrong.
 
 use std::{
     fmt::Write as _,
+    ops::Range,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -15,13 +18,13 @@ use end_to_end::{
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{at_least, databases, kills::drain, seconds, seed};
+use crate::{at_least, databases, deep, kills::drain, restored::report, seconds, seed};
 
 /// How long transactions may take to be told to their end.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Stations by their keys, and how they are spoken with.
-const STATIONS: [(&str, &str); 6] = [
+const STATIONS: [(&str, &str); 7] = [
     ("s-1", "ocpp = { id = \"CP-1\", version = \"1.6\" }"),
     ("s-2", "ocpp = { id = \"CP-2\", version = \"2.0.1\" }"),
     (
@@ -31,7 +34,19 @@ const STATIONS: [(&str, &str); 6] = [
     ("s-4", "ocpp = { id = \"CP-4\", version = \"1.6\" }"),
     ("s-5", "ocpp = { id = \"CP-5\", version = \"2.0.1\" }"),
     ("s-6", "ocpp = { id = \"s-6\", version = \"2.0.1\" }"),
+    (
+        "s-7",
+        "modbus = { address = \"tcp://10.0.0.7\", unit = 1, map = \"patio-virtual-charger\" }",
+    ),
 ];
+
+/// What stations, chargers and meter do wrong by themselves.
+const FAULTS: &str = "cut=0.1,reboot=0.02,late=0.004,drop=0.01,exception=0.01,truncate=0.01,wrong-unit=0.01,duplicate=0.02,\
+    freeze=0.01,patience-ms=2000";
+
+/// How many times as fast as we its cars live, and a day of theirs.
+const SPEED: f64 = 20.0;
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// So many failures there are in any run, however long they take.
 const FEWEST: usize = 50;
@@ -82,6 +97,14 @@ const FAILURES: [Failure; 7] = [
     Failure::Broker,
 ];
 
+/// Those of the depot itself.
+const OWN: [Failure; 4] = [
+    Failure::Cut,
+    Failure::Power,
+    Failure::Edge,
+    Failure::EdgeAway,
+];
+
 async fn fail(house: &mut House, failure: Failure, random: &mut StdRng) {
     let station = CUT[random.random_range(0..CUT.len())];
     match failure {
@@ -122,81 +145,175 @@ async fn fail(house: &mut House, failure: Failure, random: &mut StdRng) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn charging_transactions_are_the_depots_to_the_wh_whatever_fails() {
-    let Some((flavour, url)) = databases().into_iter().last() else {
-        return;
-    };
-    let seed = seed(&flavour);
-    let mut random = StdRng::seed_from_u64(seed);
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("mixed.toml");
-    std::fs::write(&file, depot()).unwrap();
-    let database_url = check::fresh_database(&url, "patio_stations").await.unwrap();
-    let options = Options {
-        folder: folder.path().join("house"),
-        database_url: database_url.clone(),
-        cars: 8,
-        chargers: 0,
-        seed,
-        speed: 20.0,
-        replay: None,
-    };
-    let habits = Habits {
-        restless: Some(6.0),
-        faults: "cut=0.1,reboot=0.02".into(),
-        speaks: Vec::new(),
-        ..Habits::default()
-    };
-    let mut house = House::of_depot(options, &file, habits).await.unwrap();
-    house.start_cloud().await.unwrap();
-    house.start_edge().unwrap();
-    let end = Instant::now() + Duration::from_secs(seconds(30));
-    let mut failures = Vec::new();
-    let mut away = None;
-    while failures.len() < at_least(1000).max(FEWEST) || Instant::now() < end {
-        tokio::time::sleep(Duration::from_millis(random.random_range(20..700))).await;
-        // Each of them once at least, however short the time is.
-        let failure = match FAILURES.get(failures.len()) {
-            Some(failure) => *failure,
-            None => FAILURES[random.random_range(0..FAILURES.len())],
-        };
-        fail(&mut house, failure, &mut random).await;
-        failures.push(failure);
-        match failure {
-            Failure::CloudAway => away = Some(failures.len() + random.random_range(2..6)),
-            Failure::Cloud => away = None,
-            _ => {}
-        }
-        if away.is_some_and(|back| back <= failures.len()) {
-            away = None;
-            house.start_cloud().await.unwrap();
-        }
-    }
-    if house.cloud.is_none() {
-        house.start_cloud().await.unwrap();
-    }
-    let (told, refused) = house.finish_depot(PATIENCE).await.unwrap();
-    house.stop_depot().await.unwrap();
-    drain(&mut house).await;
-    house.stop_cloud().await.unwrap();
+/// A depot on a fresh database, its gateway and its cloud.
+struct Mixed {
+    _folder: tempfile::TempDir,
+    house: House,
+    database_url: String,
+    random: StdRng,
+}
 
-    let truth = house.path("depot").join("transactions.jsonl");
-    let report = check::transactions(&database_url, &truth).await.unwrap();
+impl Mixed {
+    /// Drivers stay for about so many seconds; `charging`: they do nothing else, else their cars are on the road for their shifts.
+    /// `None` where there is no database.
+    async fn start(database: &str, restless: f64, charging: bool) -> Option<Self> {
+        let (flavour, url) = databases().into_iter().last()?;
+        let seed = seed(&flavour);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mixed.toml");
+        std::fs::write(&file, depot()).unwrap();
+        let database_url = check::fresh_database(&url, database).await.unwrap();
+        let options = Options {
+            folder: folder.path().join("house"),
+            database_url: database_url.clone(),
+            cars: 9,
+            chargers: 0,
+            seed,
+            speed: SPEED,
+            replay: None,
+        };
+        let habits = Habits {
+            restless: Some(restless),
+            charging,
+            faults: FAULTS.into(),
+            speaks: Vec::new(),
+        };
+        let mut house = House::of_depot(options, &file, habits).await.unwrap();
+        house.start_cloud().await.unwrap();
+        house.start_edge().unwrap();
+        Some(Self {
+            _folder: folder,
+            house,
+            database_url,
+            random: StdRng::seed_from_u64(seed),
+        })
+    }
+
+    /// Some time passes, then something fails.
+    async fn fail(&mut self, after: Range<u64>, failure: Failure) {
+        let pause = Duration::from_millis(self.random.random_range(after));
+        tokio::time::sleep(pause).await;
+        fail(&mut self.house, failure, &mut self.random).await;
+    }
+
+    fn one_of(&mut self, failures: &[Failure]) -> Failure {
+        failures[self.random.random_range(0..failures.len())]
+    }
+
+    /// Transactions that have ended in truth so far.
+    fn ended(&self) -> usize {
+        let text = std::fs::read_to_string(self.truth()).unwrap();
+        text.lines().count()
+    }
+
+    fn truth(&self) -> PathBuf {
+        self.house.path("depot").join("transactions.jsonl")
+    }
+
+    /// Everything works again, all transactions end and are told: they are the depot's.
+    async fn is_told(mut self, what: &str) {
+        let truth = self.truth();
+        let house = &mut self.house;
+        let (told, refused) = house.finish_depot(PATIENCE).await.unwrap();
+        house.stop_depot().await.unwrap();
+        drain(house).await;
+        house.stop_cloud().await.unwrap();
+        let ledger = check::ledger(&house.path("buffer")).unwrap();
+        let report = check::transactions(&self.database_url, &truth).await;
+        let report = report.unwrap();
+        println!(
+            "{what}, and those of the stations themselves; {told} messages answered: {report}"
+        );
+        assert_eq!(refused, 0, "the gateway refuses what happened");
+        assert!(
+            report.right > 5 && report.observed > 1,
+            "hardly anybody has charged: {report}"
+        );
+        assert!(report.energy_wh > 0, "{report}");
+        assert!(report.is_exact(), "{report}");
+        assert_eq!((ledger.waiting, ledger.dropped), (0, 0));
+    }
+}
+
+fn counted(failures: &[Failure]) -> String {
     let count = |failure| failures.iter().filter(|one| **one == failure).count();
     let each: Vec<_> = FAILURES
         .iter()
         .map(|failure| format!("{failure:?} {}", count(*failure)))
         .collect();
-    println!(
-        "{} failures ({}) and those of the stations themselves; {told} messages answered: {report}",
-        failures.len(),
-        each.join(", "),
+    format!("{} failures ({})", failures.len(), each.join(", "))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn charging_transactions_are_the_depots_to_the_wh_whatever_fails() {
+    let Some(mut mixed) = Mixed::start("patio_stations", 6.0, true).await else {
+        return;
+    };
+    let end = Instant::now() + Duration::from_secs(seconds(30));
+    let mut failures = Vec::new();
+    let mut away = None;
+    while failures.len() < at_least(1000).max(FEWEST) || Instant::now() < end {
+        // Each of them once at least, however short the time is.
+        let failure = match FAILURES.get(failures.len()) {
+            Some(failure) => *failure,
+            None => mixed.one_of(&FAILURES),
+        };
+        mixed.fail(20..700, failure).await;
+        failures.push(failure);
+        match failure {
+            Failure::CloudAway => away = Some(failures.len() + mixed.random.random_range(2..6)),
+            Failure::Cloud => away = None,
+            _ => {}
+        }
+        if away.is_some_and(|back| back <= failures.len()) {
+            away = None;
+            mixed.house.start_cloud().await.unwrap();
+        }
+    }
+    if mixed.house.cloud.is_none() {
+        mixed.house.start_cloud().await.unwrap();
+    }
+    mixed.is_told(&counted(&failures)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_without_the_cloud_costs_no_watt_hour() {
+    // All of the day when everything is wanted, else what there is time for.
+    let (away, pause, stays) = if deep() {
+        (DAY.div_f64(SPEED), 5_000..60_000, 20.0)
+    } else {
+        (Duration::from_secs(seconds(30)), 500..5_000, 6.0)
+    };
+    let Some(mut mixed) = Mixed::start("patio_stations_day", stays, !deep()).await else {
+        return;
+    };
+    let began = Instant::now();
+    while mixed.ended() < STATIONS.len() {
+        assert!(began.elapsed() < PATIENCE, "nobody charges");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let before = mixed.ended();
+    mixed.house.stop_cloud().await.unwrap();
+    let began = Instant::now();
+    let mut failures = Vec::new();
+    while began.elapsed() < away {
+        let failure = mixed.one_of(&OWN);
+        mixed.fail(pause.clone(), failure).await;
+        failures.push(failure);
+    }
+    let hours = began.elapsed().as_secs_f64() * SPEED / 3600.0;
+    let meanwhile = mixed.ended() - before;
+    assert!(meanwhile > 0, "nobody has charged meanwhile");
+    // None of it is with the cloud.
+    report(&mut mixed.house, |_| true).await;
+    mixed.house.stop_edge().await.unwrap();
+    let ledger = check::ledger(&mixed.house.path("buffer")).unwrap();
+    assert!(ledger.waiting > 0, "{ledger:?}");
+    mixed.house.start_edge().unwrap();
+    mixed.house.start_cloud().await.unwrap();
+    let what = format!(
+        "{meanwhile} transactions ended in {hours:.1} hours of the depot's without the cloud; {}",
+        counted(&failures)
     );
-    assert_eq!(refused, 0, "the gateway refuses what happened");
-    assert!(report.right > 5, "hardly anybody has charged: {report}");
-    assert!(report.energy_wh > 0, "{report}");
-    assert!(report.is_exact(), "{report}");
-    let ledger = check::ledger(&house.path("buffer")).unwrap();
-    assert_eq!((ledger.waiting, ledger.dropped), (0, 0));
+    mixed.is_told(&what).await;
 }

@@ -25,7 +25,7 @@ use crate::{
         map::Device,
         server::{Server, UNIT, Which},
     },
-    stations::{Central, Identity, Line, Plugs, Speaks},
+    stations::{Central, Identity, Line, Plugs, Speaks, Witness},
     truth::sessions::SessionLog,
     yard::{ChargerReport, MeterReport, Setup, name},
 };
@@ -39,7 +39,7 @@ pub(super) struct Starting {
     pub(super) setup: Setup,
     pub(super) keys: Option<Keys>,
     pub(super) central: Option<Central>,
-    /// Grows with every station that speaks OCPP.
+    /// Grows with every station.
     pub(super) plugs: Plugs,
     /// The truth of their transactions.
     pub(super) sessions: Arc<SessionLog>,
@@ -103,6 +103,16 @@ impl Starting {
             if self.connects(&asset, index) {
                 continue;
             }
+            let restless = self.central.as_ref().and_then(|central| central.restless);
+            let witness = Witness::new(
+                &self.shared,
+                &self.sessions,
+                &mut self.plugs,
+                (&asset, index),
+                restless,
+                self.setup.seed,
+            );
+            self.shared.tasks.spawn(witness.run());
             let serial = self.shared.world().chargers[index].serial;
             let which = Which::Charger(index, Arc::clone(charger));
             let first = self.shared.log.define(&asset, &charger.columns);

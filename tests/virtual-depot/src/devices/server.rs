@@ -135,7 +135,12 @@ impl Server {
         let simulated_ms = self.shared.simulated_ms();
         let image = if request.unit == UNIT {
             request.wish().and_then(|wish| match wish {
-                Wish::Read { address, count } => self.image(&world, address, count).map(Some),
+                Wish::Read { address, count } => {
+                    if let Which::Charger(index, _) = &self.which {
+                        world.chargers[*index].read += 1;
+                    }
+                    self.image(&world, address, count).map(Some)
+                }
                 Wish::Write { address, words } => {
                     self.write(&mut world, address, &words).map(|()| None)
                 }

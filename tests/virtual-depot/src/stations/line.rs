@@ -26,15 +26,12 @@ use tokio_tungstenite::{
 use super::{
     flash::Flash,
     orders::{self, Act, Asked as Order},
+    socket::Socket,
     story::{Seen, Story},
     words::{self, Words},
 };
 use crate::{
-    chance::Chance,
-    depot::Shared,
-    faults::Fault,
-    truth::sessions::{Session, SessionLog},
-    yard::{Status, name},
+    chance::Chance, depot::Shared, faults::Fault, truth::sessions::SessionLog, yard::Status,
 };
 
 /// How often it looks at its socket.
@@ -46,13 +43,15 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How long a station is gone that starts anew, in s of wall time.
 const REBOOT_SECONDS: f64 = 2.0;
 
-type Socket = WebSocketStream<TcpStream>;
-type Connecting = Pin<Box<dyn Future<Output = Option<Socket>> + Send>>;
+type WebSocket = WebSocketStream<TcpStream>;
+type Connecting = Pin<Box<dyn Future<Output = Option<WebSocket>> + Send>>;
 
-/// All stations that speak OCPP, as they are seen from outside.
+/// All stations, as they are seen from outside: by name those that speak OCPP.
 #[derive(Debug)]
 pub struct Plugs {
     stations: Vec<Arc<Plug>>,
+    /// Whether those that tell nothing are empty for good.
+    watched: Vec<Arc<AtomicBool>>,
     closing: Arc<AtomicBool>,
 }
 
@@ -72,6 +71,7 @@ impl Plugs {
     pub(crate) fn new() -> Self {
         Self {
             stations: Vec::new(),
+            watched: Vec::new(),
             closing: Arc::default(),
         }
     }
@@ -79,6 +79,13 @@ impl Plugs {
     /// One more: number `index` of the world.
     pub(crate) fn add(&mut self, line: &Line) {
         self.stations.push(Arc::clone(&line.plug));
+    }
+
+    /// One more that tells nothing: whether all is to end, and where to say that it has ended there.
+    pub(super) fn watch(&mut self) -> (Arc<AtomicBool>, Arc<AtomicBool>) {
+        let idle = Arc::<AtomicBool>::default();
+        self.watched.push(Arc::clone(&idle));
+        (Arc::clone(&self.closing), idle)
     }
 
     /// The number in the world of the station with this key.
@@ -93,15 +100,13 @@ impl Plugs {
         station.map(|station| station.cut.notify_one()).is_some()
     }
 
-    /// Ends all transactions and begins no more; returns when all was told and answered: how many messages of transactions, and
-    /// how many of them the central system has refused.
+    /// Ends all transactions and begins no more; returns when all was told and answered, or read where nothing is told: how many
+    /// messages of transactions there were, and how many of them the central system has refused.
     pub async fn finish(&self) -> (u64, u64) {
         self.closing.store(true, Ordering::Release);
-        while !self
-            .stations
-            .iter()
-            .all(|station| station.idle.load(Ordering::Acquire))
-        {
+        let own = || self.stations.iter().map(|station| &station.idle);
+        let all = || own().chain(self.watched.iter().map(|idle| &**idle));
+        while !all().all(|idle| idle.load(Ordering::Acquire)) {
             tokio::time::sleep(LOOK / 2).await;
         }
         let sum = |of: fn(&Plug) -> &AtomicU64| {
@@ -119,21 +124,17 @@ impl Plugs {
 /// A station.
 pub(crate) struct Line {
     shared: Arc<Shared>,
-    log: Arc<SessionLog>,
     plug: Arc<Plug>,
     closing: Arc<AtomicBool>,
     words: Words,
     url: String,
     authorization: String,
-    restless: Option<f64>,
     chance: Chance,
-    story: Story,
+    socket: Socket,
     flash: Flash,
     status: Option<Status>,
     /// The limit that its socket was told, in A.
     limit: Option<f64>,
-    /// When its driver pulls the plug.
-    leaves: Option<Instant>,
     connecting: Option<Connecting>,
     try_at: Instant,
     wire: Option<Wire>,
@@ -142,7 +143,7 @@ pub(crate) struct Line {
 
 /// A connection.
 struct Wire {
-    socket: Socket,
+    socket: WebSocket,
     /// The request without an answer.
     asked: Option<Asked>,
     booted: bool,
@@ -189,9 +190,10 @@ impl Line {
         let coded = BASE64_STANDARD.encode(format!("{id}:{}", identity.password));
         // Names of transactions are not those of an earlier depot of the same seed.
         let begun = jiff::Timestamp::now().as_second();
+        let drivers = Chance::new(seed, &format!("{key}/drivers"));
+        let story = Story::new(id.clone(), true);
         Self {
             shared: Arc::clone(shared),
-            log: Arc::clone(log),
             plug: Arc::new(Plug {
                 key: key.clone(),
                 index: identity.index,
@@ -208,13 +210,17 @@ impl Line {
             },
             url: format!("{}/{id}", central.url),
             authorization: format!("Basic {coded}"),
-            restless: central.restless,
             chance: Chance::new(seed, &format!("{key}/line")),
-            story: Story::new(id.clone()),
+            socket: Socket::new(
+                shared,
+                log,
+                identity.index,
+                story,
+                ((central.restless, 0.0), drivers),
+            ),
             flash: Flash::new(),
             status: None,
             limit: None,
-            leaves: None,
             connecting: None,
             try_at: Instant::now(),
             wire: None,
@@ -244,24 +250,15 @@ impl Line {
                 self.speak().await;
             }
         }
-        if let Some(session) = self.story.unended(self.seen().0.register) {
-            self.log.write(&session);
-        }
+        self.socket.stop();
     }
 
     /// What is seen at the socket, and whether the station is without power.
     fn seen(&self) -> (Seen, bool) {
-        let world = self.shared.world();
-        let charger = &world.chargers[self.plug.index];
-        let car = charger.car.map(|car| name("car", car, world.cars.len()));
-        let seen = Seen {
-            car,
-            status: charger.status,
-            register: charger.energy.floor() as i64,
-            power: charger.power.round() as i64,
-            state_of_charge: charger.state_of_charge.round() as i64,
-        };
-        (seen, charger.is_rebooting())
+        (
+            self.socket.seen(),
+            self.socket.of(|charger| charger.is_rebooting()),
+        )
     }
 
     fn look(&mut self) {
@@ -272,34 +269,21 @@ impl Line {
             return;
         }
         if self.closing.load(Ordering::Acquire) {
-            self.story.close();
+            self.socket.story.close();
         }
-        let before = self.story.session();
-        let (told, ended) = self.story.look(now, &seen, self.flash.interval, offline);
+        let (told, is_new) = self.socket.look(now, &seen, self.flash.interval, offline);
         self.flash.keep(told);
-        self.log_all(ended);
         if self.status.replace(seen.status) != Some(seen.status) {
             let message = self.words.status(now, seen.status);
             self.moment(message);
         }
-        if self.story.session() != before {
-            self.leaves = None;
-            if let (Some(_), Some(car)) = (self.story.session(), &seen.car) {
-                let message = self.words.authorize(&super::token(car));
-                self.moment(message);
-                let stays = self
-                    .restless
-                    .map(|mean| mean * self.chance.between(0.3, 1.7));
-                self.leaves =
-                    stays.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
-            }
+        if is_new && let (Some(_), Some(car)) = (self.socket.story.session(), &seen.car) {
+            let message = self.words.authorize(&super::token(car));
+            self.moment(message);
         }
-        if self.leaves.is_some_and(|leaves| leaves <= Instant::now()) {
-            self.leaves = None;
-            self.shared.world().pull_plug(self.plug.index);
-        }
+        self.socket.part();
         self.obey(now);
-        let idle = self.story.session().is_none()
+        let idle = self.socket.story.session().is_none()
             && self.flash.waiting() == 0
             && self.closing.load(Ordering::Acquire);
         self.plug.idle.store(idle, Ordering::Release);
@@ -307,7 +291,7 @@ impl Line {
 
     /// The transaction that goes on, in its version's words.
     fn transaction(&self) -> Value {
-        match (self.story.session(), self.words.version) {
+        match (self.socket.story.session(), self.words.version) {
             (None, _) => Value::Null,
             (Some(session), super::Version::V16) => json!(self.flash.number(session)),
             (Some(session), super::Version::V201) => json!(self.words.name(session)),
@@ -331,20 +315,12 @@ impl Line {
 
     /// It is without power, or starts anew: what is not in its flash is gone.
     fn go_dark(&mut self, now: jiff::Timestamp, seen: &Seen, reason: &'static str) {
-        let mut told = Vec::new();
-        let ended = self.story.end(now, seen, reason, true, &mut told);
+        let told = self.socket.end(now, seen, reason, true);
         self.flash.keep(told);
-        self.log_all(ended);
         self.flash.profiles.reboot();
-        (self.status, self.limit, self.leaves) = (None, None, None);
+        (self.status, self.limit, self.socket.leaves) = (None, None, None);
         self.connecting = None;
         self.lose();
-    }
-
-    fn log_all(&self, ended: Option<Session>) {
-        if let Some(session) = ended {
-            self.log.write(&session);
-        }
     }
 
     fn moment(&mut self, message: words::Message) {
@@ -360,7 +336,7 @@ impl Line {
         self.try_at = Instant::now() + pause;
     }
 
-    fn connected(&mut self, socket: Option<Socket>) {
+    fn connected(&mut self, socket: Option<WebSocket>) {
         self.connecting = None;
         let Some(socket) = socket else {
             self.lose();
@@ -496,28 +472,30 @@ impl Line {
         {
             self.lose();
         }
-        let (now, index) = (words::now(), self.plug.index);
+        let now = words::now();
         match act {
             Act::Nothing => {}
             Act::Reboot => {
                 let seen = self.seen().0;
                 self.go_dark(now, &seen, "Reboot");
-                self.shared.world().chargers[index].reboot(REBOOT_SECONDS);
+                self.socket.of(|charger| charger.reboot(REBOOT_SECONDS));
             }
             Act::End => {
-                let (seen, mut told) = (self.seen().0, Vec::new());
-                let offline = self.wire.is_none();
-                let ended = self.story.end(now, &seen, "Remote", offline, &mut told);
+                let (seen, offline) = (self.seen().0, self.wire.is_none());
+                let told = self.socket.end(now, &seen, "Remote", offline);
                 self.flash.keep(told);
-                self.log_all(ended);
-                self.shared.world().pull_plug(index);
+                self.socket.pull();
             }
-            Act::Unlock => self.shared.world().pull_plug(index),
+            Act::Unlock => self.socket.pull(),
         }
     }
 }
 
-async fn connect(url: String, authorization: String, subprotocol: &'static str) -> Option<Socket> {
+async fn connect(
+    url: String,
+    authorization: String,
+    subprotocol: &'static str,
+) -> Option<WebSocket> {
     let connecting = async {
         let mut request = url.into_client_request().ok()?;
         let headers = request.headers_mut();
@@ -544,7 +522,7 @@ async fn connect(url: String, authorization: String, subprotocol: &'static str) 
         .flatten()
 }
 
-async fn connected(connecting: &mut Option<Connecting>) -> Option<Socket> {
+async fn connected(connecting: &mut Option<Connecting>) -> Option<WebSocket> {
     match connecting {
         Some(connecting) => connecting.await,
         None => std::future::pending().await,
@@ -565,7 +543,7 @@ async fn heard(wire: &mut Option<Wire>) -> Option<String> {
     }
 }
 
-async fn send(socket: &mut Socket, text: String) -> bool {
+async fn send(socket: &mut WebSocket, text: String) -> bool {
     let sent = tokio::time::timeout(PATIENCE, socket.send(Message::text(text))).await;
     matches!(sent, Ok(Ok(())))
 }

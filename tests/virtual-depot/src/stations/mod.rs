@@ -1,4 +1,4 @@
-//! Charging stations that speak OCPP 1.6J or 2.0.1: they connect to a central system, and do what real ones do when it is away.
+//! Charging stations that speak OCPP 1.6J or 2.0.1, and the truth of those that are read over Modbus. The former connect to a central system, and do what real ones do when it is away.
 //!
 //! What happens at a station's socket ([`story`]) is written into the station's flash ([`flash`]) as messages of a transaction,
 //! in order, and stays there until each was answered, over connections, days and power cuts. All other messages are of the
@@ -12,17 +12,22 @@
 //! | `words` | the messages of both versions; pure |
 //! | `profiles` | what a station may draw by the profiles it was given; pure |
 //! | `orders` | what the central system asks for, and the answers; pure |
+//! | `socket` | the socket of a station, its story, and drivers who do not stay |
 //! | `line` | the connection |
+//! | `witness` | who sees the transactions at a station that tells none |
 
 mod flash;
 mod line;
 mod orders;
 mod profiles;
+mod socket;
 mod story;
+mod witness;
 mod words;
 
 pub use line::Plugs;
 pub(crate) use line::{Identity, Line};
+pub(crate) use witness::Witness;
 
 use std::str::FromStr;
 

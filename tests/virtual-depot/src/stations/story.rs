@@ -48,6 +48,8 @@ pub(super) struct Tell {
 #[derive(Debug)]
 pub(super) struct Story {
     station: String,
+    /// Whether drivers show a token there.
+    shown: bool,
     latest: u64,
     open: Option<Open>,
     /// No more transactions begin.
@@ -66,9 +68,10 @@ struct Open {
 }
 
 impl Story {
-    pub(super) fn new(station: String) -> Self {
+    pub(super) fn new(station: String, shown: bool) -> Self {
         Self {
             station,
+            shown,
             latest: 0,
             open: None,
             closing: false,
@@ -143,7 +146,7 @@ impl Story {
     ) -> Option<Session> {
         let mut open = self.open.take()?;
         told.push(open.tell(Part::End, now, seen, reason, offline));
-        let mut session = open.session(&self.station, seen.register);
+        let mut session = open.session((&self.station, self.shown), seen.register);
         session.ended = Some(now);
         session.reason = Some(reason.to_owned());
         Some(session)
@@ -152,7 +155,7 @@ impl Story {
     /// The transaction that goes on, as it is.
     pub(super) fn unended(&self, register: i64) -> Option<Session> {
         let open = self.open.as_ref()?;
-        Some(open.session(&self.station, register))
+        Some(open.session((&self.station, self.shown), register))
     }
 }
 
@@ -179,11 +182,11 @@ impl Open {
         }
     }
 
-    fn session(&self, station: &str, register: i64) -> Session {
+    fn session(&self, (station, shown): (&str, bool), register: i64) -> Session {
         Session {
             station: station.to_owned(),
             evse: 1,
-            token: self.token.clone(),
+            token: shown.then(|| self.token.clone()),
             car: self.car.clone(),
             started: self.started,
             ended: None,
@@ -213,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_car_comes_charges_and_leaves() {
-        let mut story = Story::new("CP".into());
+        let mut story = Story::new("CP".into(), true);
         assert_eq!(
             story.look(at(0), &seen(None, Status::Available, 7), 5, false),
             (vec![], None)

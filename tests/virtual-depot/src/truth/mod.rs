@@ -16,6 +16,7 @@
 
 mod compare;
 mod log;
+mod observed;
 mod read;
 pub mod sessions;
 

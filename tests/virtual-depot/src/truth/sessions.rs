@@ -8,7 +8,7 @@
 //! ```
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     fs::File,
     io::{self, Write as _},
@@ -18,6 +18,8 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::observed;
+
 /// A charging transaction.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Session {
@@ -25,8 +27,8 @@ pub struct Session {
     pub station: String,
     /// EVSE or connector.
     pub evse: i32,
-    /// The token that was shown.
-    pub token: String,
+    /// The token that was shown; `None`: the station tells nothing, its transactions are made of what is read of it.
+    pub token: Option<String>,
     /// The car that was plugged in.
     pub car: String,
     /// When it began; no two of a station begin together.
@@ -108,6 +110,10 @@ pub struct SessionReport {
     pub right: usize,
     /// Their energy, in Wh.
     pub energy_wh: i64,
+    /// How many of them were at stations that tell nothing.
+    pub observed: usize,
+    /// How many of these say themselves that they may be of several cars: nobody looked for a while.
+    pub doubtful: usize,
     /// Stored nowhere.
     pub lost: Vec<Session>,
     /// Stored more than once.
@@ -132,9 +138,11 @@ impl fmt::Display for SessionReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} charging transactions of {} Wh: {} lost, {} twice, {} wrong, {} that never were",
+            "{} charging transactions of {} Wh ({} at stations that tell nothing, {} of them perhaps of several cars): {} lost, {} twice, {} wrong, {} that never were",
             self.right,
             self.energy_wh,
+            self.observed,
+            self.doubtful,
             self.lost.len(),
             self.twice.len(),
             self.wrong.len(),
@@ -156,7 +164,7 @@ impl fmt::Display for SessionReport {
 
 fn same(truth: &Session, stored: &StoredSession) -> bool {
     stored.evse == Some(truth.evse)
-        && stored.token.as_ref() == Some(&truth.token)
+        && stored.token == truth.token
         && stored.ended == truth.ended
         && stored.reason == truth.reason
         && stored.energy_mwh == truth.energy_wh * 1000
@@ -164,16 +172,32 @@ fn same(truth: &Session, stored: &StoredSession) -> bool {
 }
 
 /// Compares what is stored with the truth. Transactions that went on when the depot stopped are left out: nobody knows how much
-/// of them was told.
+/// of them was told. Stations that tell nothing are compared by [`observed`].
 pub fn compare(truth: &[Session], stored: &[StoredSession]) -> SessionReport {
     let mut report = SessionReport::default();
+    let silent: BTreeSet<&str> = truth
+        .iter()
+        .filter(|one| one.token.is_none())
+        .map(|one| one.station.as_str())
+        .collect();
+    for station in &silent {
+        let mut sessions: Vec<_> = truth.iter().filter(|one| one.station == *station).collect();
+        let mut found: Vec<_> = stored
+            .iter()
+            .filter(|one| one.station == *station)
+            .collect();
+        sessions.sort_by_key(|one| one.started);
+        found.sort_by_key(|one| one.ended);
+        observed::compare(&sessions, &found, &mut report);
+    }
+    let tells = |station: &str| !silent.contains(station);
     let key = |station: &str, started: Option<Timestamp>| (station.to_owned(), started);
     let mut by_key: BTreeMap<_, Vec<&StoredSession>> = BTreeMap::new();
-    for one in stored {
+    for one in stored.iter().filter(|one| tells(&one.station)) {
         let place = by_key.entry(key(&one.station, one.started));
         place.or_default().push(one);
     }
-    for one in truth {
+    for one in truth.iter().filter(|one| tells(&one.station)) {
         let found = by_key.remove(&key(&one.station, Some(one.started)));
         let found = found.unwrap_or_default();
         if one.ended.is_none() {
@@ -189,7 +213,8 @@ pub fn compare(truth: &[Session], stored: &[StoredSession]) -> SessionReport {
             _ => report.twice.push(one.clone()),
         }
     }
-    report.made_up = by_key.into_values().flatten().cloned().collect();
+    let made_up = by_key.into_values().flatten().cloned();
+    report.made_up.extend(made_up);
     report
 }
 
@@ -202,7 +227,7 @@ mod tests {
         Session {
             station: "CP".into(),
             evse: 1,
-            token: "CAR-1".into(),
+            token: Some("CAR-1".into()),
             car: "car-1".into(),
             started: at(second),
             ended: Some(at(second + 60)),
@@ -215,7 +240,7 @@ mod tests {
         StoredSession {
             station: truth.station.clone(),
             evse: Some(truth.evse),
-            token: Some(truth.token.clone()),
+            token: truth.token.clone(),
             started: Some(truth.started),
             ended: truth.ended,
             reason: truth.reason.clone(),

@@ -157,6 +157,10 @@ pub struct Charger {
     pub state_of_charge: f64,
     /// Temperature inside, in °C.
     pub temperature: f64,
+    /// Its socket stays free for at least so long between two cars, in s of wall time.
+    pub swap: f64,
+    /// How often its registers were read.
+    pub read: u64,
     /// Voltages from L1, L2 and L3 to neutral, and currents in them, as measured.
     pub voltages: [f64; 3],
     /// Currents in L1, L2 and L3, as measured.
@@ -169,6 +173,8 @@ pub struct Charger {
     coming: Option<(f64, f64)>,
     /// Since the last write of a limit, in s of wall time.
     unattended: f64,
+    /// Since the last car, in s of wall time.
+    vacant: f64,
     /// In this status for, in s.
     since: f64,
     /// Out of order for, in s of wall time.
@@ -197,12 +203,15 @@ impl Charger {
             power: 0.0,
             state_of_charge: 0.0,
             temperature: 25.0,
+            swap: 0.0,
+            read: 0,
             voltages: [0.0; 3],
             currents: [0.0; 3],
             frequency: 60.0,
             pilot: rated_current,
             coming: None,
             unattended: 0.0,
+            vacant: f64::MAX,
             since: 0.0,
             rebooting: 0.0,
             rebooted: 0.0,
@@ -224,9 +233,17 @@ impl Charger {
         self.enter(Status::Preparing);
     }
 
+    /// Whether a car can be plugged in.
+    pub fn is_free(&self) -> bool {
+        self.car.is_none() && self.vacant >= self.swap
+    }
+
     /// The cable is pulled; the car that it was plugged into.
     pub fn unplug(&mut self) -> Option<usize> {
         let car = self.car.take();
+        if car.is_some() {
+            self.vacant = 0.0;
+        }
         self.enter(Status::Available);
         car
     }
@@ -273,6 +290,7 @@ impl Charger {
         self.rebooted = (self.rebooted - wall_seconds).max(0.0);
         self.error = if self.rebooted > 0.0 { REBOOTED } else { 0 };
         self.unattended += wall_seconds;
+        self.vacant += wall_seconds;
         if let Some((limit, delay)) = self.coming {
             let delay = delay - wall_seconds;
             self.coming = (delay > 0.0).then_some((limit, delay));
@@ -318,7 +336,7 @@ impl Charger {
         self.state_of_charge = car.battery.state_of_charge * 100.0;
         let next = match self.status {
             Status::Finishing if self.since >= FINISHING => {
-                self.car = None;
+                (self.car, self.vacant) = (None, 0.0);
                 Status::Available
             }
             Status::Preparing if self.since < PREPARATION => Status::Preparing,

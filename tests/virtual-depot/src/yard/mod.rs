@@ -194,7 +194,7 @@ impl World {
             if !waits || self.station_of(index).is_some() {
                 continue;
             }
-            let free = |n: &usize| self.chargers.get(*n).is_some_and(|c| c.car.is_none());
+            let free = |n: &usize| self.chargers.get(*n).is_some_and(Charger::is_free);
             let station = Some(index)
                 .filter(free)
                 .or_else(|| (0..self.chargers.len()).find(free));
