@@ -12,17 +12,17 @@ use serde_json::json;
 
 use crate::{charging_house, databases, restored::report};
 
-/// Rating of the breaker of the supply, in A: 80 % of it are fewer than six cars want.
-const BREAKER: f64 = 125.0;
+/// Rating of the breaker of the supply, in A: less than the four cars on its first phase want.
+const BREAKER: f64 = 80.0;
 /// What is contracted, in kW: more than all of them draw before they are limited. What was measured then counts for all of the
 /// quarter of an hour that passed before, and less than that would let nobody charge until its end.
-const CONTRACT: f64 = 45.0;
-const PHASES: [&str; 3] = ["L1-L2", "L2-L3", "L3-L1"];
+const CONTRACT: f64 = 30.0;
+const PHASES: [&str; STATIONS] = ["L1", "L1", "L1", "L1", "L2", "L2"];
 /// The car that must not be late stands at the second of them.
 const STATIONS: usize = 6;
 const CRITICAL: usize = 1;
-/// What the plan gives each of the others, in W, and what that is in whole amperes at 220 V.
-const PLANNED: (u32, f64) = (2000, 9.0);
+/// What the plan gives each of the others, in W, and what that is in whole amperes at 127 V.
+const PLANNED: (u32, f64) = (1200, 9.0);
 /// So much more than they the first one has, in A, when it has been raised twice.
 const AHEAD: f64 = 4.0;
 /// How long the second plan holds.
@@ -40,7 +40,7 @@ fn depot() -> String {
             text,
             "\n[[station]]\nid = \"s-{station}\"\ncircuit = \"main\"\nphases = \"{}\"\nconnectors = [\"Type 1\"]\nmax_current = 32\n\
              fallback_current = 6\nmodbus = {{ address = \"tcp://10.0.1.{station}\", unit = 1, map = \"patio-virtual-charger\" }}\n",
-            PHASES[station % 3]
+            PHASES[station]
         );
     }
     text
