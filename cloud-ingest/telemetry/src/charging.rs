@@ -1,4 +1,5 @@
-//! Charging transactions as their stations told them (`telemetry.charging_transaction`). Gateways tell each step of one as a
+//! Charging transactions as their stations told them, or as gateways made them of what they read of a station that tells none
+//! (`telemetry.charging_transaction`). Gateways tell each step of one as a
 //! record of kind `transaction.started`, `.updated` or `.ended`, numbered from 0 within the transaction; a step may come again,
 //! and steps come in any order. They move the transaction in the transaction that stores them. The session that people pay
 //! for, with its vehicle and its cost, is made elsewhere, of this.
@@ -200,21 +201,22 @@ pub struct Wanted {
     pub before: Option<i64>,
 }
 
-/// A charging transaction, as its station told it.
+/// A charging transaction, as its station told it, or as its gateway made it of what it read.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ChargingTransaction {
     /// Its number here.
     pub id: i64,
     /// The station.
     pub asset: Option<i32>,
-    /// As the station calls itself.
+    /// As the station calls itself, or its gateway does where it is only read.
     #[schema(example = "CS-07")]
     pub station: String,
-    /// The number that it was given (OCPP 1.6), or the station's own name of it (2.0.1).
+    /// The number that it was given (OCPP 1.6), the station's own name of it (2.0.1), or the gateway's where the station is only
+    /// read.
     pub transaction: String,
     /// Its EVSE (2.0.1) or connector (1.6).
     pub evse: Option<i32>,
-    /// Whose token began it.
+    /// Whose token began it; null: none was told.
     pub token: Option<String>,
     /// When it began, by the station's clock; null: that was never told.
     pub started_at: Option<Timestamp>,
@@ -231,7 +233,7 @@ pub struct ChargingTransaction {
     pub register_resets: i32,
     /// When its latest step was received.
     pub told_at: Timestamp,
-    /// Whether it has ended and all of it was told: its energy changes no more, and nothing of it is missing.
+    /// Whether it has ended and all of it was told: its energy changes no more, nothing of it is missing, and it is of one car.
     pub whole: bool,
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use ::ocpp::{Entry, Memory, Rest, Transaction, Version, Write};
 use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared_protocol::AssetKey;
 
@@ -179,22 +180,25 @@ impl Book {
 
     /// How a charger was left.
     pub(crate) fn rest(&mut self, station: &str) -> Result<Option<Rest>, BookError> {
-        let rest: Option<String> = self
-            .connection
-            .prepare_cached("SELECT payload FROM standing WHERE station = ?1 AND place = 'rest'")?
-            .query_row([station], |row| row.get(0))
-            .optional()?;
-        Ok(rest.map(|text| serde_json::from_str(&text)).transpose()?)
+        self.stood(station, "rest")
     }
 
     /// Who a station has said that it is when it booted.
     pub(crate) fn boot(&mut self, station: &str) -> Result<Option<Value>, BookError> {
-        let boot: Option<String> = self
+        self.stood(station, "boot")
+    }
+
+    fn stood<T: DeserializeOwned>(
+        &mut self,
+        station: &str,
+        place: &str,
+    ) -> Result<Option<T>, BookError> {
+        let text: Option<String> = self
             .connection
-            .prepare_cached("SELECT payload FROM standing WHERE station = ?1 AND place = 'boot'")?
-            .query_row([station], |row| row.get(0))
+            .prepare_cached("SELECT payload FROM standing WHERE station = ?1 AND place = ?2")?
+            .query_row([station, place], |row| row.get(0))
             .optional()?;
-        Ok(boot.map(|text| serde_json::from_str(&text)).transpose()?)
+        Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
     }
 
     /// The version that a station spoke when it connected last.
