@@ -2,7 +2,8 @@
 //!
 //! Its registers say that there is a car, not which one: while they are read often enough one cannot have taken another's
 //! place unseen. A transaction over which nobody looked for longer is told as incomplete: it may be of several cars. Whatever
-//! is missed, the register counts on, so that the energy of all transactions is what it has counted while cars were there.
+//! is missed, the register counts on, so that the energy of all transactions is what it has counted while cars were there. What
+//! it cannot have counted is not believed.
 
 use std::time::Duration;
 
@@ -22,6 +23,11 @@ const SWAP: Duration = Duration::from_secs(8);
 const LOOKS: u32 = 3;
 /// How long after a car's end its register may still grow for it: some stations write theirs every quarter of a minute.
 const LATE: Duration = Duration::from_secs(60);
+/// No station delivers more, in W.
+const MOST: i64 = 1_000_000;
+/// What a register cannot have counted is believed when it goes on from there for so long: the meter is another one. What shows for
+/// a moment, as with some that start, is nothing.
+const INSISTS: Duration = Duration::from_secs(30);
 /// A transaction that goes on is told again after this time.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -69,6 +75,8 @@ pub struct Observer {
     /// The look before this one, or what is remembered of it.
     rest: Option<Rest>,
     looked: Option<Duration>,
+    /// A register that cannot be: what it showed last, since when it is so, and when that was read.
+    strange: Option<(Wh, Duration, Duration)>,
 }
 
 #[derive(Debug)]
@@ -121,6 +129,7 @@ impl Observer {
             ended,
             rest: register.map(|register| Rest { register, read }),
             looked: None,
+            strange: None,
         }
     }
 
@@ -140,6 +149,9 @@ impl Observer {
         let Some(car) = seen.car() else {
             return Vec::new();
         };
+        if !self.is_believed(now, seen.register) {
+            return Vec::new();
+        }
         let watched = self.is_watched(now);
         let before = self.rest.replace(Rest {
             register: seen.register,
@@ -173,6 +185,37 @@ impl Observer {
             .zip(now.wall)
             .map(|(read, wall)| wall.duration_since(read));
         since.is_some_and(|since| !since.is_negative() && since.unsigned_abs() <= self.swap)
+    }
+
+    /// Whether the register can be what the meter has counted since. One that insists is believed, and counts from there on.
+    fn is_believed(&mut self, now: Now, register: Wh) -> bool {
+        let since = |then: Duration| now.mono.saturating_sub(then);
+        // Before this run any time may have passed.
+        let known = self
+            .rest
+            .map(|rest| (rest.register, self.looked.map(since)));
+        if known.is_none_or(|(before, since)| can_become(before, register, since)) {
+            self.strange = None;
+            return true;
+        }
+        let follows = self
+            .strange
+            .filter(|(last, _, read)| can_become(*last, register, Some(since(*read))));
+        let begun = follows.map_or(now.mono, |(_, begun, _)| begun);
+        self.strange = Some((register, begun, now.mono));
+        if since(begun) < INSISTS {
+            return false;
+        }
+        self.strange = None;
+        if let Some(rest) = &mut self.rest {
+            rest.register = register;
+        }
+        if let Some(Open { transaction, .. }) = &mut self.open {
+            transaction.resets = transaction.resets.saturating_add(1);
+            transaction.last = Some(register);
+        }
+        self.ended = None;
+        true
     }
 
     fn begins(&mut self, now: Now, seen: Seen, before: Option<Wh>, watched: bool) -> Write {
@@ -257,6 +300,17 @@ impl Observer {
         transaction.evse = Some(1);
         transaction
     }
+}
+
+/// Whether a register that showed the one can show the other after this time; `None`: after any.
+fn can_become(before: Wh, after: Wh, since: Option<Duration>) -> bool {
+    let grown = after.0.saturating_sub(before.0);
+    let most = |since: Duration| {
+        // A station may write its register late.
+        let seconds = i64::try_from((since + LATE).as_secs()).unwrap_or(i64::MAX);
+        Wh::whole(seconds.saturating_mul(MOST) / 3600).0
+    };
+    grown >= 0 && since.is_none_or(|since| grown <= most(since))
 }
 
 impl Open {

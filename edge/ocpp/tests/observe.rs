@@ -186,6 +186,65 @@ fn a_fault_says_nothing_of_the_car() {
 }
 
 #[test]
+fn a_register_that_lies_for_a_moment_costs_nothing() {
+    let mut stored = Stored::default();
+    let mut observer = stored.observer(7);
+    let mut look = |second, status, register| {
+        stored.take(
+            observer.look(now(second), seen(status, register)),
+            observer.rest(),
+        );
+    };
+    look(0, 0, 5_000_000);
+    look(1, 2, 5_000_000);
+    look(2, 2, 5_000_010);
+    // It starts anew and shows nothing, then what another register has.
+    for second in 3..8 {
+        look(second, 2, 0);
+    }
+    look(8, 2, 900_000_000);
+    look(9, 2, 5_000_020);
+    look(10, 0, 5_000_021);
+    let told = stored.told();
+    let [(last, true, false)] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(
+        (mwh(last), last["register_resets"].as_i64()),
+        (21_000, Some(0))
+    );
+}
+
+#[test]
+fn another_meter_counts_from_where_it_stands() {
+    let mut stored = Stored::default();
+    let mut observer = stored.observer(7);
+    let mut look = |second, status, register| {
+        stored.take(
+            observer.look(now(second), seen(status, register)),
+            observer.rest(),
+        );
+    };
+    look(0, 0, 5_000_000);
+    look(1, 2, 5_000_000);
+    look(2, 2, 5_000_010);
+    for second in 3..100 {
+        look(second, 2, 700 + second as i64);
+    }
+    look(100, 0, 800);
+    look(101, 0, 800);
+    let told = stored.told();
+    let [(last, true, _)] = &told[..] else {
+        panic!("{told:?}");
+    };
+    // 10 Wh before; and since the 30 s in which it was not believed, which say that there was something: not whole.
+    assert_eq!(
+        (mwh(last), last["register_resets"].as_i64()),
+        (77_000, Some(1))
+    );
+}
+
+#[test]
 fn a_beginning_has_its_time_once_that_is_known() {
     let mut observer = Stored::default().observer(7);
     let dark = |second| Now {
