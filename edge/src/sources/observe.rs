@@ -94,10 +94,10 @@ impl Observed {
         let kept = self.write(context).await;
         match (&kept, self.failing) {
             (Err(error), false) => {
-                tracing::error!(asset = %self.asset, %error, "transactions of a charger wait")
+                tracing::error!(asset = %self.asset, %error, "transactions of a charger wait");
             }
             (Ok(()), true) => {
-                tracing::info!(asset = %self.asset, "transactions of a charger are kept again")
+                tracing::info!(asset = %self.asset, "transactions of a charger are kept again");
             }
             _ => {}
         }

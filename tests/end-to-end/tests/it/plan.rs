@@ -35,12 +35,11 @@ fn depot() -> String {
          [[circuit]]\nid = \"main\"\nbreaker = {BREAKER}\n\n[[meter]]\nid = \"grid\"\ncircuit = \"main\"\n\
          modbus = {{ address = \"tcp://10.0.0.9\", unit = 1, map = \"patio-virtual-meter\" }}\n"
     );
-    for station in 0..STATIONS {
+    for (station, phase) in PHASES.iter().enumerate() {
         let _ = write!(
             text,
-            "\n[[station]]\nid = \"s-{station}\"\ncircuit = \"main\"\nphases = \"{}\"\nconnectors = [\"Type 1\"]\nmax_current = 32\n\
+            "\n[[station]]\nid = \"s-{station}\"\ncircuit = \"main\"\nphases = \"{phase}\"\nconnectors = [\"Type 1\"]\nmax_current = 32\n\
              fallback_current = 6\nmodbus = {{ address = \"tcp://10.0.1.{station}\", unit = 1, map = \"patio-virtual-charger\" }}\n",
-            PHASES[station]
         );
     }
     text

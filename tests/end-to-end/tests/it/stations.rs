@@ -211,7 +211,7 @@ impl Mixed {
     }
 
     /// Everything works again, all transactions end and are told: they are the depot's.
-    async fn is_told(mut self, what: &str) {
+    async fn told_to_the_wh(mut self, what: &str) {
         let truth = self.truth();
         let house = &mut self.house;
         let (told, refused) = house.finish_depot(PATIENCE).await.unwrap();
@@ -273,7 +273,7 @@ async fn charging_transactions_are_the_depots_to_the_wh_whatever_fails() {
     if mixed.house.cloud.is_none() {
         mixed.house.start_cloud().await.unwrap();
     }
-    mixed.is_told(&counted(&failures)).await;
+    mixed.told_to_the_wh(&counted(&failures)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -315,5 +315,5 @@ async fn a_day_without_the_cloud_costs_no_watt_hour() {
         "{meanwhile} transactions ended in {hours:.1} hours of the depot's without the cloud; {}",
         counted(&failures)
     );
-    mixed.is_told(&what).await;
+    mixed.told_to_the_wh(&what).await;
 }
