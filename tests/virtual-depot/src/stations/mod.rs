@@ -1,4 +1,5 @@
-//! Charging stations that speak OCPP 1.6J or 2.0.1, and the truth of those that are read over Modbus. The former connect to a central system, and do what real ones do when it is away.
+//! Charging stations that speak OCPP 1.6J or 2.0.1: they connect to a central system, and do what real ones do when it is away. And
+//! who sees the transactions at those that are read over Modbus.
 //!
 //! What happens at a station's socket ([`story`]) is written into the station's flash ([`flash`]) as messages of a transaction,
 //! in order, and stays there until each was answered, over connections, days and power cuts. All other messages are of the
