@@ -44,8 +44,9 @@ const STATIONS: [(&str, &str); 7] = [
 const FAULTS: &str = "cut=0.1,reboot=0.02,late=0.004,drop=0.01,exception=0.01,truncate=0.01,wrong-unit=0.01,duplicate=0.02,\
     freeze=0.01,patience-ms=2000";
 
-/// How many times as fast as we its cars live, and a day of theirs.
+/// How many times as fast as we its cars live; when they have a whole day, and how long that is.
 const SPEED: f64 = 20.0;
+const DAYS_SPEED: f64 = 100.0;
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// So many failures there are in any run, however long they take.
@@ -156,7 +157,7 @@ struct Mixed {
 impl Mixed {
     /// Drivers stay for about so many seconds; `charging`: they do nothing else, else their cars are on the road for their shifts.
     /// `None` where there is no database.
-    async fn start(database: &str, restless: f64, charging: bool) -> Option<Self> {
+    async fn start(database: &str, speed: f64, restless: f64, charging: bool) -> Option<Self> {
         let (flavour, url) = databases().into_iter().last()?;
         let seed = seed(&flavour);
         let folder = tempfile::tempdir().unwrap();
@@ -169,7 +170,7 @@ impl Mixed {
             cars: 9,
             chargers: 0,
             seed,
-            speed: SPEED,
+            speed,
             replay: None,
         };
         let habits = Habits {
@@ -246,7 +247,7 @@ fn counted(failures: &[Failure]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn charging_transactions_are_the_depots_to_the_wh_whatever_fails() {
-    let Some(mut mixed) = Mixed::start("patio_stations", 6.0, true).await else {
+    let Some(mut mixed) = Mixed::start("patio_stations", SPEED, 6.0, true).await else {
         return;
     };
     let end = Instant::now() + Duration::from_secs(seconds(30));
@@ -279,12 +280,12 @@ async fn charging_transactions_are_the_depots_to_the_wh_whatever_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_day_without_the_cloud_costs_no_watt_hour() {
     // All of the day when everything is wanted, else what there is time for.
-    let (away, pause, stays) = if deep() {
-        (DAY.div_f64(SPEED), 5_000..60_000, 20.0)
+    let (speed, away, pause, stays) = if deep() {
+        (DAYS_SPEED, DAY.div_f64(DAYS_SPEED), 5_000..60_000, 20.0)
     } else {
-        (Duration::from_secs(seconds(30)), 500..5_000, 6.0)
+        (SPEED, Duration::from_secs(seconds(30)), 500..5_000, 6.0)
     };
-    let Some(mut mixed) = Mixed::start("patio_stations_day", stays, !deep()).await else {
+    let Some(mut mixed) = Mixed::start("patio_stations_day", speed, stays, !deep()).await else {
         return;
     };
     let began = Instant::now();
@@ -301,7 +302,7 @@ async fn a_day_without_the_cloud_costs_no_watt_hour() {
         mixed.fail(pause.clone(), failure).await;
         failures.push(failure);
     }
-    let hours = began.elapsed().as_secs_f64() * SPEED / 3600.0;
+    let hours = began.elapsed().as_secs_f64() * speed / 3600.0;
     let meanwhile = mixed.ended() - before;
     assert!(meanwhile > 0, "nobody has charged meanwhile");
     // None of it is with the cloud.

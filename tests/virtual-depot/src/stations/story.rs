@@ -51,6 +51,8 @@ pub(super) struct Story {
     /// Whether drivers show a token there.
     shown: bool,
     latest: u64,
+    /// The register when the socket was last seen without a transaction. Where nothing is told, one has all that came after.
+    empty: Option<i64>,
     open: Option<Open>,
     /// No more transactions begin.
     closing: bool,
@@ -73,6 +75,7 @@ impl Story {
             station,
             shown,
             latest: 0,
+            empty: None,
             open: None,
             closing: false,
         }
@@ -125,12 +128,15 @@ impl Story {
                 token: super::token(car),
                 car: car.clone(),
                 started: now,
-                first: seen.register,
+                first: self.empty.filter(|_| !self.shown).unwrap_or(seen.register),
                 told: 0,
                 measured: now,
             };
             told.push(open.tell(Part::Begin, now, seen, "", offline));
             self.open = Some(open);
+        }
+        if self.open.is_none() {
+            self.empty = Some(seen.register);
         }
         (told, ended)
     }

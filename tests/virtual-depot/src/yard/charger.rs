@@ -157,7 +157,7 @@ pub struct Charger {
     pub state_of_charge: f64,
     /// Temperature inside, in °C.
     pub temperature: f64,
-    /// Its socket stays free for at least so long between two cars, in s of wall time.
+    /// Its socket stays free between two cars, and a car stays that could leave by itself, for at least so long, in s of wall time.
     pub swap: f64,
     /// How often its registers were read.
     pub read: u64,
@@ -173,8 +173,8 @@ pub struct Charger {
     coming: Option<(f64, f64)>,
     /// Since the last write of a limit, in s of wall time.
     unattended: f64,
-    /// Since the last car, in s of wall time.
-    vacant: f64,
+    /// Since a car came or left, in s of wall time.
+    settled: f64,
     /// In this status for, in s.
     since: f64,
     /// Out of order for, in s of wall time.
@@ -211,7 +211,7 @@ impl Charger {
             pilot: rated_current,
             coming: None,
             unattended: 0.0,
-            vacant: f64::MAX,
+            settled: f64::MAX,
             since: 0.0,
             rebooting: 0.0,
             rebooted: 0.0,
@@ -229,20 +229,20 @@ impl Charger {
 
     /// A car is plugged in.
     pub fn plug_in(&mut self, car: usize) {
-        self.car = Some(car);
+        (self.car, self.settled) = (Some(car), 0.0);
         self.enter(Status::Preparing);
     }
 
     /// Whether a car can be plugged in.
     pub fn is_free(&self) -> bool {
-        self.car.is_none() && self.vacant >= self.swap
+        self.car.is_none() && self.settled >= self.swap
     }
 
     /// The cable is pulled; the car that it was plugged into.
     pub fn unplug(&mut self) -> Option<usize> {
         let car = self.car.take();
         if car.is_some() {
-            self.vacant = 0.0;
+            self.settled = 0.0;
         }
         self.enter(Status::Available);
         car
@@ -290,7 +290,7 @@ impl Charger {
         self.rebooted = (self.rebooted - wall_seconds).max(0.0);
         self.error = if self.rebooted > 0.0 { REBOOTED } else { 0 };
         self.unattended += wall_seconds;
-        self.vacant += wall_seconds;
+        self.settled += wall_seconds;
         if let Some((limit, delay)) = self.coming {
             let delay = delay - wall_seconds;
             self.coming = (delay > 0.0).then_some((limit, delay));
@@ -336,12 +336,12 @@ impl Charger {
         self.state_of_charge = car.battery.state_of_charge * 100.0;
         let next = match self.status {
             Status::Finishing if self.since >= FINISHING => {
-                (self.car, self.vacant) = (None, 0.0);
+                (self.car, self.settled) = (None, 0.0);
                 Status::Available
             }
             Status::Preparing if self.since < PREPARATION => Status::Preparing,
             Status::Finishing => Status::Finishing,
-            _ if car.wants_to_leave(on_duty) => Status::Finishing,
+            _ if car.wants_to_leave(on_duty) && self.settled >= self.swap => Status::Finishing,
             _ if self.is_rebooting() => Status::Preparing,
             _ if car.drawn > 0.0 => Status::Charging,
             _ if self.offered_current() == 0.0 => Status::SuspendedEvse,
