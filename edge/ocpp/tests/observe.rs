@@ -51,6 +51,11 @@ impl Stored {
         }
     }
 
+    fn look(&mut self, observer: &mut Observer, second: u64, status: i64, register: i64) {
+        let writes = observer.look(now(second), seen(status, register));
+        self.take(writes, observer.rest());
+    }
+
     fn observer(&self, run: u64) -> Observer {
         let memory = Memory::new(self.states.clone());
         Observer::new(STATION, &memory, self.rest, SECOND, run)
@@ -94,12 +99,10 @@ fn a_car_comes_charges_and_leaves() {
     for (last, status, register) in [(0u64, 0, 500), (1, 1, 500), (2, 2, 502), (70, 2, 560)] {
         // It is read every second; for a minute nobody looks.
         for second in last.saturating_sub(5)..=last {
-            let writes = observer.look(now(second), seen(status, register));
-            stored.take(writes, observer.rest());
+            stored.look(&mut observer, second, status, register);
         }
     }
-    let writes = observer.look(now(71), seen(0, 561));
-    stored.take(writes, observer.rest());
+    stored.look(&mut observer, 71, 0, 561);
     let told = stored.told();
     let [(last, ended, doubtful)] = &told[..] else {
         panic!("{told:?}");
@@ -131,20 +134,14 @@ fn what_a_register_shows_late_belongs_to_the_car_that_has_left() {
         (9, 0, 15),
     ];
     for (second, status, register) in looks {
-        stored.take(
-            observer.look(now(second), seen(status, register)),
-            observer.rest(),
-        );
+        stored.look(&mut observer, second, status, register);
     }
     // Minutes later it is what the station itself takes.
     for second in 10..200 {
         let register = if second < 150 { 15 } else { 16 };
-        stored.take(
-            observer.look(now(second), seen(0, register)),
-            observer.rest(),
-        );
+        stored.look(&mut observer, second, 0, register);
     }
-    stored.take(observer.look(now(200), seen(1, 16)), observer.rest());
+    stored.look(&mut observer, 200, 1, 16);
     let told = stored.told();
     let energies: Vec<_> = told.iter().map(|(step, ..)| mwh(step)).collect();
     assert_eq!(energies, [5000, 0], "{told:?}");
@@ -169,10 +166,7 @@ fn a_fault_says_nothing_of_the_car() {
         (10, 2, 14),
     ];
     for (second, status, register) in looks {
-        stored.take(
-            observer.look(now(second), seen(status, register)),
-            observer.rest(),
-        );
+        stored.look(&mut observer, second, status, register);
     }
     let told = stored.told();
     let energies: Vec<_> = told.iter().map(|(step, ..)| mwh(step)).collect();
@@ -190,10 +184,7 @@ fn a_register_that_lies_for_a_moment_costs_nothing() {
     let mut stored = Stored::default();
     let mut observer = stored.observer(7);
     let mut look = |second, status, register| {
-        stored.take(
-            observer.look(now(second), seen(status, register)),
-            observer.rest(),
-        );
+        stored.look(&mut observer, second, status, register);
     };
     look(0, 0, 5_000_000);
     look(1, 2, 5_000_000);
@@ -220,10 +211,7 @@ fn another_meter_counts_from_where_it_stands() {
     let mut stored = Stored::default();
     let mut observer = stored.observer(7);
     let mut look = |second, status, register| {
-        stored.take(
-            observer.look(now(second), seen(status, register)),
-            observer.rest(),
-        );
+        stored.look(&mut observer, second, status, register);
     };
     look(0, 0, 5_000_000);
     look(1, 2, 5_000_000);
@@ -291,7 +279,7 @@ proptest! {
         let mut cars = Vec::new();
         let (mut stored, mut run) = (Stored::default(), 0);
         let mut observer = stored.observer(run);
-        stored.take(observer.look(now(0), seen(0, register)), observer.rest());
+        stored.look(&mut observer, 0, 0, register);
         let closing = [Act::Nothing(SWAP), Act::Leave, Act::Look];
         for act in acts.into_iter().chain(closing) {
             second += 1;
@@ -306,7 +294,7 @@ proptest! {
                 Act::Come | Act::Charge(_) => {}
                 Act::Look => {
                     let status = if car.is_some() { 2 } else { 0 };
-                    stored.take(observer.look(now(second), seen(status, register)), observer.rest());
+                    stored.look(&mut observer, second, status, register);
                 }
                 Act::Nothing(more) => (second, vacant) = (second + more, vacant + more),
                 Act::Restart(killed, away) => {
